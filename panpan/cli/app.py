@@ -1,0 +1,72 @@
+"""
+The command line's outer edge: assembles the commands, catches each error once.
+
+Exit codes: 0 well, 1 failed, 2 wrong use, 3 a check found bad data.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from panpan.cli import (
+    backups,
+    bench,
+    demo,
+    history,
+    ingest,
+    lineage,
+    match,
+    metabase,
+    metrics,
+    output,
+    rejects,
+    rules,
+    servers,
+    sources,
+    testing,
+    transform,
+)
+from panpan.errors import PanpanError
+
+app = typer.Typer(
+    name="panpan",
+    help="The data platform a small business can run by itself.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+for concern in (
+    demo,
+    testing,
+    servers,
+    sources,
+    ingest,
+    rejects,
+    rules,
+    transform,
+    metrics,
+    history,
+    lineage,
+    match,
+    backups,
+    metabase,
+    bench,
+):
+    concern.register(app)
+
+
+def main() -> None:
+    """Run one command; print an error as error, cause, next and no traceback (set PANPAN_DEBUG to see it)."""
+    try:
+        app(prog_name="panpan")
+    except PanpanError as error:
+        if os.environ.get("PANPAN_DEBUG"):
+            raise
+        output.print_error(error, as_json="--json" in sys.argv)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        output.talk.print("stopped")
+        sys.exit(130)

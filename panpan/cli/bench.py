@@ -1,0 +1,125 @@
+"""
+Commands that measure speed and memory: bench load, bench refresh, bench memory. The work is in benchmarks/.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from panpan.cli import output
+from panpan.cli.options import AsJson
+from panpan.errors import CheckFailed, PanpanError
+from panpan.settings import CHECKOUT
+
+commands = typer.Typer(
+    name="bench",
+    help="Speed and memory, measured on a scratch server; each figure beside its peers of the same run.",
+    no_args_is_help=True,
+)
+Lines = Annotated[int, typer.Option("--lines", min=1000, help="Sale lines in the file.")]
+Sizes = Annotated[list[int], typer.Option("--lines", min=1000, help="Sale lines; may be given several times.")]
+Rounds = Annotated[int, typer.Option("--rounds", min=1, help="How often; the median counts.")]
+Ways = Annotated[
+    list[str] | None, typer.Option("--way", help="Only these: ours (always needed), limit, dlt, dlt arrow, to_sql.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module as `bench`."""
+    app.add_typer(commands, name="bench")
+
+
+@commands.command("load")
+def load(lines: Lines = 1_000_000, rounds: Rounds = 1, way: Ways = None, as_json: AsJson = False) -> None:
+    """
+    A file to marts: ours, a hand-written limit, dlt, pandas to_sql. All must agree on each store's net total.
+
+    Installs dlt into .tools the first time.  Example: panpan bench load --lines 1000000
+    """
+    words = [word for name in way or [] for word in ("--way", name)]
+    found = _measured("load", [lines], ["--rounds", str(rounds), *words])
+    if as_json:
+        output.print_json(found)
+        return
+    columns = ["way", "seconds", "lines/s", "ours takes times", "processor s", "ours uses times", "peak MiB", "load"]
+    keys = ["way", "seconds", "lines_per_second", "ours_takes_times", "processor_seconds", "ours_uses_times"]
+    rows = [[each[key] for key in (*keys, "peak_mib", "load")] for each in found["ways"]]
+    output.print_table(f"{lines} sale lines, file to marts; net totals agree", columns, rows)
+    _explain([f"{each['way']}: {each['does']}" for each in found["ways"]] + found["notes"], found)
+
+
+@commands.command("refresh")
+def refresh(lines: Sizes = [1_000_000, 10_000_000], rounds: Rounds = 5, as_json: AsJson = False) -> None:  # noqa: B006  # Typer reads it, nobody changes it
+    """
+    What 1,000 new lines cost on histories of these lengths.
+
+    Takes some minutes and 10 GB of disk for 10 million.  Example: panpan bench refresh --lines 1000000 --lines 10000000
+    """
+    found = _measured("refresh", lines, ["--rounds", str(rounds)])
+    if as_json:
+        output.print_json(found)
+        return
+    keys = ["history_lines", "history_receipts", "seconds", "times_the_shortest", "processor_seconds"]
+    keys += ["processor_times_the_shortest", "load"]
+    rows = [[each[key] for key in keys] for each in found["histories"]]
+    columns = [key.replace("_", " ") for key in keys]
+    output.print_table(f"a refresh of {found['new_lines']} new lines", columns, rows)
+    _explain(["the history is made of shifted copies of ten loaded days; see benchmarks/refresh.py"], found)
+
+
+@commands.command("memory")
+def memory(lines: Sizes = [1_000_000, 2_000_000], as_json: AsJson = False) -> None:  # noqa: B006  # as in refresh
+    """
+    The most memory a transform ever holds, by the size of the file.
+
+    Example: panpan bench memory --lines 1000000
+    """
+    found = _measured("memory", lines, [])
+    if as_json:
+        output.print_json(found, ok=all(each["is_within_limit"] for each in found["sizes"]))
+    else:
+        keys = ["lines", "file_mib", "peak_mib", "seconds", "load"]
+        rows = [[each[key] for key in keys] for each in found["sizes"]]
+        output.print_table(
+            f"peak memory; the limit is {found['limit_mib']} MiB", [k.replace("_", " ") for k in keys], rows
+        )
+        _explain([], found)
+    if not all(each["is_within_limit"] for each in found["sizes"]):
+        raise typer.Exit(CheckFailed.exit_code)
+
+
+def _measured(name: str, lines: list[int], words: list[str]) -> dict[str, Any]:
+    """
+    Run a benchmark as a process of its own, from the checkout: it is no part of what is installed.
+
+    Errors: PanpanError where there is no checkout, or with what the benchmark said.
+    """
+    if not (CHECKOUT / "benchmarks" / "__main__.py").is_file():
+        raise PanpanError(
+            "the benchmarks are not here", cause=f"{CHECKOUT} is no checkout", next="run it in a checkout"
+        )
+    sizes = [word for size in lines for word in ("--lines", str(size))]
+    answer = subprocess.run(
+        [sys.executable, "-m", "benchmarks", name, *sizes, *words], cwd=CHECKOUT, stdout=subprocess.PIPE, check=False
+    )
+    try:
+        found: dict[str, Any] = json.loads(answer.stdout)
+    except ValueError:
+        raise PanpanError(f"bench {name} failed", cause="what it wrote stands above") from None
+    if "error" in found:
+        kind = CheckFailed if answer.returncode == CheckFailed.exit_code else PanpanError
+        raise kind(found["error"], cause=found["cause"], next=found["next"])
+    return found
+
+
+def _explain(sentences: list[str], found: dict[str, Any]) -> None:
+    """What a table's figures stand on: load is processes that wanted a core, over the minute before each."""
+    for sentence in sentences:
+        output.results.print(sentence, markup=False, highlight=False)
+    facts = ", ".join(f"{name} {value}" for name, value in found["machine"].items())
+    output.results.print(facts, markup=False, highlight=False)

@@ -1,0 +1,227 @@
+"""
+Commands about Metabase: metabase plan, apply, audit, preview.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from db.connection import connect
+from metabase.alert_files import HEARTBEAT, Mails, load_mails
+from metabase.apply import apply as apply_plan
+from metabase.apply import first_plan
+from metabase.apply import plan as make_plan
+from metabase.audit import administrators, audit
+from metabase.catalogue import Catalogue, load_catalogue
+from metabase.client import Client
+from metabase.desired import Desired, desired_state, web_address
+from metabase.parameters import Filters
+from metabase.plan import Action, Memory, Plan
+from metabase.preview import CardView, Preview
+from metabase.provision import claim, ensure_key, enter, look_at, need_url
+from panpan.cli import output
+from panpan.cli.options import AsJson, Home
+from panpan.errors import CheckFailed
+from panpan.local.files import lock, write_private
+from panpan.settings import CHECKOUT, HOME_FILE, PREFIX, Settings, load_settings
+
+MEMORY_FILE = "metabase.json"
+LOCK_FILE = "metabase.lock"
+HEADINGS: dict[Action, tuple[str, str]] = {
+    "add": ("to add", "added"),
+    "change": ("to change", "changed"),
+    "remove": ("to remove", "removed"),
+}
+
+commands = typer.Typer(
+    name="metabase", help="Dashboards and alerts as files, and a Metabase that is what they say.", no_args_is_help=True
+)
+Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait until Metabase is well.", min=0)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module as `metabase`."""
+    app.add_typer(commands, name="metabase")
+
+
+@commands.command("plan")
+def plan(home: Home = None, wait: Wait = 30, as_json: AsJson = False) -> None:
+    """
+    Show what apply would add, change and remove, and what was changed by hand. Writes nothing.
+
+    Example: panpan metabase plan
+    """
+    settings = load_settings(home=home)
+    desired = wanted(settings)
+    with output.step("reading Metabase"), server(settings) as client:
+        found = look_at(client, seconds=wait)
+        if not found.is_claimed:
+            report = first_plan(desired)
+        else:
+            enter(client, settings)
+            report = make_plan(client, desired, memory_of(settings))
+        report.notes[:0] = found.notes
+    show(report, {"url": client.url, "version": found.tag}, as_json, done=False)
+
+
+@commands.command("apply")
+def apply(home: Home = None, wait: Wait = 300, as_json: AsJson = False) -> None:
+    """
+    Make Metabase what the files say. A second run changes nothing.
+
+    The first run creates the administrator and an API key and keeps both in the home's settings.env.  Example:
+    panpan metabase apply --json
+    """
+    settings = load_settings(home=home)
+    desired = wanted(settings)
+    (settings.home / "run").mkdir(mode=0o700, exist_ok=True)
+    with lock(settings.home / "run" / LOCK_FILE), server(settings) as client:
+        with output.step("waiting for Metabase"):
+            found = look_at(client, seconds=wait)
+        if not found.is_claimed:
+            claim(client, found, settings, lambda name, value: keep_setting(settings.home, name, value))
+            settings = load_settings(home=home)
+        ensure_key(client, settings, lambda name, value: keep_setting(settings.home, name, value))
+        report = apply_plan(client, desired, memory_of(settings), told=say)
+        report.notes[:0] = found.notes
+    show(report, {"url": client.url, "version": found.tag}, as_json, done=True)
+
+
+@commands.command("audit")
+def audit_(home: Home = None, wait: Wait = 30, as_json: AsJson = False) -> None:
+    """
+    Name questions that are not from files or read no certified mart, with their authors, and doors left open.
+
+    Ends with 3 when there is something to look at.  Example: panpan metabase audit
+    """
+    settings = load_settings(home=home)
+    catalogue = load_catalogue()
+    desired = wanted(settings, catalogue)
+    with output.step("reading Metabase"), server(settings) as client:
+        look_at(client, seconds=wait)
+        enter(client, settings)
+        findings = audit(client, desired, certified_marts(catalogue, load_mails(catalogue)))
+        people = administrators(client)
+    if as_json:
+        output.print_json({"findings": [f.facts() for f in findings], "administrators": people}, ok=not findings)
+    else:
+        rows = [(f.what, f.title, f.id, f.author, f.why) for f in findings]
+        output.print_table("metabase audit", ["what", "name", "id", "author", "why"], rows)
+        output.results.print(f"administrators: {', '.join(people)}", markup=False, highlight=False)
+    if findings:
+        raise typer.Exit(CheckFailed.exit_code)
+
+
+@commands.command("preview")
+def preview(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[DASHBOARD]...", help="Which; all by default.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    The same dashboards from the same files without a Metabase: each card with its figure, and where to look at it.
+
+    Example: panpan metabase preview sales
+    """
+    settings = load_settings(home=home)
+    pages = Preview(settings)
+    chosen = names or list(pages.catalogue.dashboards)
+    facts = [dashboard_facts(pages, name, settings) for name in chosen]
+    if as_json:
+        output.print_json({"dashboards": facts})
+        return
+    for page in facts:
+        cards = [(c["title"], c["says"], c["rows"], c["as_of"]) for c in page["cards"]]
+        output.print_table(f"{page['title']}: {page['url']}", ["card", "says", "rows", "data as of"], cards)
+
+
+@contextmanager
+def server(settings: Settings) -> Iterator[Client]:
+    """A client that knows the address and nothing else yet."""
+    with Client(need_url(settings)) as client:
+        yield client
+
+
+def wanted(settings: Settings, catalogue: Catalogue | None = None) -> Desired:
+    """The desired state of this home."""
+    catalogue = catalogue or load_catalogue()
+    return desired_state(settings, catalogue, load_mails(catalogue), engine_is_known=engine_is_known(settings))
+
+
+def engine_is_known(settings: Settings) -> bool:
+    """Whether our alert engine has its mart, so that Metabase's alerts may leave the word to it."""
+    with connect(settings, "bi") as connection, connection.cursor() as cursor:
+        cursor.execute("select to_regclass(%s) is not null", (HEARTBEAT,))
+        row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+def certified_marts(catalogue: Catalogue, mails: Mails) -> set[str]:
+    """The marts the transforms make, and those our own questions say they read."""
+    made = {f"marts.{file.stem}" for file in (CHECKOUT / "transforms" / "marts").glob("*.sql")}
+    questions = [*catalogue.questions.values(), *mails.questions.values()]
+    return made | {mart for question in questions for mart in question.reads} | {HEARTBEAT}
+
+
+def memory_of(settings: Settings) -> Memory:
+    return Memory(settings.home / MEMORY_FILE)
+
+
+def keep_setting(home: Path, name: str, value: str) -> None:
+    """Write one secret into the home's settings file, in place of the one that was there."""
+    file = home / HOME_FILE
+    key = f"{PREFIX}{name.upper()}="
+    with lock(home / "run" / "init.lock"):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if not line.startswith(key)]
+        write_private(file, "\n".join([*kept, f"{key}{value}"]) + "\n")
+        file.chmod(0o600)
+
+
+def say(sentence: str) -> None:
+    output.talk.print(sentence, markup=False, highlight=False)
+
+
+def show(report: Plan, about: dict[str, Any], as_json: bool, *, done: bool) -> None:
+    """The plan, or what was done of it."""
+    if as_json:
+        output.print_json({**report.facts(), **about})
+        return
+    for each in [*report.by_files("add"), *report.by_files("change"), *report.by_files("remove")]:
+        sign = {"add": "+", "change": "~", "remove": "-"}[each.action]
+        output.results.print(f"{sign} {each.sentence()}", markup=False, highlight=False)
+    for each in report.drift:
+        output.results.print(f"! changed by hand, {each.sentence()}", markup=False, highlight=False)
+    for note in report.notes:
+        output.results.print(f"note: {note}", markup=False, highlight=False)
+    counts = {heading[done]: len(report.by_files(action)) for action, heading in HEADINGS.items()}
+    words = ", ".join(f"{number} {heading}" for heading, number in counts.items())
+    output.results.print(
+        f"{words}, {len(report.drift)} by hand; {report.writes} write requests", markup=False, highlight=False
+    )
+
+
+def dashboard_facts(pages: Preview, name: str, settings: Settings) -> dict[str, Any]:
+    """What one dashboard shows right now."""
+    view = pages.dashboard(name, Filters())
+    cards = [card for tab in view.tabs for band in tab.bands for card in band if isinstance(card, CardView)]
+    return {
+        "name": name,
+        "title": view.dashboard.title,
+        "url": f"{web_address(settings)}/dashboards/{name}",
+        "cards": [
+            {
+                "name": card.question.name,
+                "title": card.question.title,
+                "says": card.figure.text if card.figure else card.message,
+                "rows": card.row_count,
+                "as_of": card.as_of_text,
+            }
+            for card in cards
+        ],
+    }

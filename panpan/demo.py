@@ -1,0 +1,159 @@
+"""
+The whole flow on simulated sources: servers up, files dropped, APIs pulled by n8n, model built, figures read.
+
+Comes in: a home folder. Goes out: a Demo report. A second demo on the same home drops and pulls only what is new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from psycopg2 import sql
+
+from db.connection import connect
+from panpan.errors import IngestError
+from panpan.ingest import inbox, run
+from panpan.local import n8n, n8n_install, stack
+from panpan.settings import Settings
+from panpan.simulate import pos
+from panpan.simulate.catalogue import START
+from panpan.simulate.world import World
+from transforms import metrics
+
+SOURCES = ("pos", "pos_api", "crm", "inventory")
+SCHEMAS = {"raw": ("raw_pos", "raw_crm", "raw_inventory"), "core": ("core",), "marts": ("marts",)}
+
+Step = Callable[[str], AbstractContextManager[Any]]
+
+
+@dataclass
+class Demo:
+    """What the demo did and where to look: URLs, rows per table, metric values, loads, seconds per step."""
+
+    urls: dict[str, str]
+    n8n_version: str
+    loads: list[run.LoadReport]
+    tables: dict[str, dict[str, int]]
+    metrics: dict[str, Any]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def run_demo(settings: Settings, step: Step) -> Demo:
+    """
+    Bring everything up and through the flow.
+
+    Errors: ServerError when a server does not start; IngestError when a load fails.
+    """
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "install"), step("installing n8n"):
+        n8n_install.install(settings)
+    with _timed(seconds, "start"):
+        stack.up(settings, simulate=True, step=step)
+    world = World()
+    with _timed(seconds, "ingest"):
+        with step("dropping the POS exports of the stores into the inbox"):
+            drop_exports(settings, world)
+        loads = []
+        for source in SOURCES:
+            with step(f"n8n loads {source}"):
+                loads += run.run_source(settings, source, wait=False)
+    with _timed(seconds, "transform"), step("the worker builds the model"):
+        loads = wait_for_worker(settings, loads)
+    refuse_failed(loads)
+    return Demo(
+        urls={
+            "dashboards": f"http://127.0.0.1:{settings.web_port}/",
+            "n8n": f"http://127.0.0.1:{settings.n8n_port}/",
+        },
+        n8n_version=n8n.version(settings),
+        loads=loads,
+        tables={layer: count_rows(settings, schemas) for layer, schemas in SCHEMAS.items()},
+        metrics=metric_values(settings),
+        seconds=seconds,
+    )
+
+
+def drop_exports(settings: Settings, world: World) -> list[Path]:
+    """Write the simulated tills' exports and drop those into the inbox that were never taken."""
+    folder = settings.home / "simulated" / "pos_exports"
+    pos.write_exports(folder, START, world.until, world)
+    with connect(settings, "transformer") as connection, connection.cursor() as cursor:
+        cursor.execute("select sha256 from ops.inbox_files where source = 'pos'")
+        seen = {bytes(sha256) for (sha256,) in cursor.fetchall()}
+    files = [file for file in sorted(folder.glob("*.csv")) if hashlib.sha256(file.read_bytes()).digest() not in seen]
+    for file in files:
+        inbox.drop(settings, file, "pos")
+    return files
+
+
+def wait_for_worker(settings: Settings, loads: list[run.LoadReport]) -> list[run.LoadReport]:
+    """The loads' reports once the worker is through with all of them."""
+    deadline = time.monotonic() + settings.ingest_timeout_seconds
+    while time.monotonic() < deadline:
+        reports = run.load_reports(settings, [load.load_id for load in loads])
+        if all(report.status in run.FINISHED for report in reports):
+            return reports
+        time.sleep(0.2)
+    raise IngestError(
+        "the worker did not finish the demo's loads",
+        cause=f"{settings.ingest_timeout_seconds} s passed",
+        next=f"see {settings.logs / 'worker.log'}, then bin/panpan demo",
+    )
+
+
+def refuse_failed(loads: list[run.LoadReport]) -> None:
+    """A demo in which a load failed is no success."""
+    bad = [load for load in loads if load.is_bad]
+    if bad:
+        raise IngestError(
+            f"{len(bad)} of {len(loads)} loads failed",
+            cause="; ".join(f"{load.source} {load.file or load.entity}: {load.reason}" for load in bad[:3]),
+            next="bin/panpan ingest status",
+        )
+
+
+def count_rows(settings: Settings, schemas: tuple[str, ...]) -> dict[str, int]:
+    """Rows of every table of some schemas: schema.table -> count."""
+    with connect(settings, "transformer") as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select table_schema, table_name from information_schema.tables where table_schema = any(%s) order by 1, 2",
+            (list(schemas),),
+        )
+        counts = {}
+        for schema, table in cursor.fetchall():
+            cursor.execute(sql.SQL("select count(*) from {}").format(sql.Identifier(schema, table)))
+            [(count,)] = cursor.fetchall()
+            counts[f"{schema}.{table}"] = int(count)
+    return counts
+
+
+def metric_values(settings: Settings) -> dict[str, Any]:
+    """Every metric over the whole time of the simulated sources: name -> value."""
+    return {
+        name: (
+            {source: one_value(settings, name, {"source": source}) for source in ("pos", "pos_api")}
+            if "source" in metric.dimensions
+            else one_value(settings, name, {})
+        )
+        for name, metric in metrics.load_metrics().items()
+    }
+
+
+def one_value(settings: Settings, name: str, where: dict[str, str]) -> Any:
+    """A metric over all time and the given filters; None where nothing is known."""
+    rows = metrics.value(settings, name, [], where, "all", date.today()).rows
+    return rows[0]["value"] if rows else None
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    seconds[name] = round(time.monotonic() - started, 1)

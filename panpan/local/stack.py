@@ -1,0 +1,201 @@
+"""
+All servers of a home together: started in order, stopped in reverse, looked at.
+
+Comes in: settings. Goes out: running servers; `up` either brings all up or leaves none of its own behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from db.connection import connect
+from db.migrate import migrate
+from panpan.errors import PanpanError
+from panpan.local import n8n, postgres
+from panpan.local.files import lock
+from panpan.local.n8n_deploy import deploy_workflows
+from panpan.local.n8n_install import install, install_folder, pinned_version
+from panpan.local.process import Daemon, memory_bytes
+from panpan.local.programs import Program
+from panpan.settings import Settings
+
+SIMULATE = "simulate"
+PROGRAMS = (
+    Program(SIMULATE, "the simulated source systems", "panpan.simulate", port_setting="simulate_port"),
+    Program("worker", "the worker", "panpan.scheduler", ready_text="worker started"),
+    Program("web", "the web pages", "panpan.web", port_setting="web_port"),
+)
+
+# Wraps each step of `up`; the command line shows it and takes its time.
+Step = Callable[[str], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server as the stack sees it."""
+
+    name: str
+    daemon: Callable[[Settings], Daemon]
+    start: Callable[[Settings, Step], None]
+    stop: Callable[[Settings], bool]
+    is_healthy: Callable[[Settings], bool]
+    port: Callable[[Settings], int | None]
+    version: Callable[[Settings], str]
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """How one server is now; pid and memory are None while it doesn't run."""
+
+    name: str
+    running: bool
+    healthy: bool
+    port: int | None
+    pid: int | None
+    version: str
+    memory_bytes: int | None
+
+
+def up(
+    settings: Settings,
+    *,
+    only: Collection[str] | None = None,
+    simulate: bool = False,
+    step: Step = nullcontext,
+) -> list[str]:
+    """
+    Start what isn't running, bring schema and workflows to what the files say. Again, it changes nothing.
+
+    only: names of servers to start, None for all; simulate: also the simulated source systems.
+    Gives the names of the servers started now.
+    Errors: PanpanError of the step that failed; what this call had started is stopped again.
+    """
+    with lock(settings.home / "run" / "up.lock"):
+        started: list[Server] = []
+        try:
+            for server in _wanted(only, simulate):
+                if server.daemon(settings).process() is None:
+                    started.append(server)
+                server.start(settings, step)
+        except BaseException:  # also when interrupted
+            for server in reversed(started):
+                server.stop(settings)
+            raise
+        return [server.name for server in started]
+
+
+def down(settings: Settings, *, step: Step = nullcontext) -> list[str]:
+    """
+    Stop every server of the home, the last started first; gives the names of those that ran.
+
+    Errors: ServerError when one can't be stopped, after trying all others.
+    """
+    stopped = []
+    failures: list[PanpanError] = []
+    with lock(settings.home / "run" / "up.lock"):
+        for server in reversed(SERVERS):
+            if not server.daemon(settings).members():
+                server.stop(settings)  # clears a stale record
+                continue
+            try:
+                with step(f"stopping {server.name}"):
+                    server.stop(settings)
+                stopped.append(server.name)
+            except PanpanError as error:
+                failures.append(error)
+    if failures:
+        raise failures[0]
+    return stopped
+
+
+def status(settings: Settings) -> list[ServerState]:
+    """How each server is, in the order they start."""
+    return [state(server, settings) for server in SERVERS]
+
+
+def state(server: Server, settings: Settings) -> ServerState:
+    """How one server is now."""
+    process = server.daemon(settings).process()
+    return ServerState(
+        name=server.name,
+        running=process is not None,
+        healthy=process is not None and server.is_healthy(settings),
+        port=server.port(settings),
+        pid=process.pid if process else None,
+        version=server.version(settings),
+        memory_bytes=memory_bytes(server.daemon(settings).members()) if process else None,
+    )
+
+
+def _wanted(only: Collection[str] | None, simulate: bool) -> list[Server]:
+    if only is not None:
+        return [server for server in SERVERS if server.name in only]
+    return [server for server in SERVERS if simulate or server.name != SIMULATE]
+
+
+def _start_postgres(settings: Settings, step: Step) -> None:
+    if not postgres.accepts(settings):
+        with step("starting PostgreSQL"):
+            postgres.start(settings)
+    with step("migrating the database"):
+        postgres.create_n8n_database(settings)
+        migrate(settings)
+
+
+def _start_n8n(settings: Settings, step: Step) -> None:
+    if not install_folder(settings).exists():
+        with step(f"installing n8n {pinned_version()} (once, about 2 minutes and 2.6 GB)"):
+            install(settings)
+    was_down = n8n.daemon(settings).process() is None
+    with step("starting n8n and its workflows"):
+        deploy_workflows(settings)
+    if was_down:
+        _fail_loads_of_a_dead_n8n(settings)
+
+
+def _fail_loads_of_a_dead_n8n(settings: Settings) -> None:
+    """What was open when n8n ended can't be finished any more; failed, it keeps no new run waiting."""
+    with connect(settings, "transformer") as connection, connection.cursor() as cursor:
+        cursor.execute("select ops.fail_abandoned_loads(interval '0')")
+
+
+def _program(program: Program) -> Server:
+    def start(settings: Settings, step: Step) -> None:
+        if not program.is_healthy(settings):
+            with step(f"starting {program.label}"):
+                program.start(settings)
+
+    return Server(
+        name=program.name,
+        daemon=program.daemon,
+        start=start,
+        stop=program.stop,
+        is_healthy=program.is_healthy,
+        port=program.port,
+        version=lambda _: "",
+    )
+
+
+SERVERS = (
+    Server(
+        name="postgres",
+        daemon=postgres.daemon,
+        start=_start_postgres,
+        stop=postgres.stop,
+        is_healthy=postgres.accepts,
+        port=lambda settings: settings.postgres_port,
+        version=postgres.version,
+    ),
+    Server(
+        name="n8n",
+        daemon=n8n.daemon,
+        start=_start_n8n,
+        stop=n8n.stop,
+        is_healthy=n8n.is_ready,
+        port=lambda settings: settings.n8n_port,
+        version=n8n.version,
+    ),
+    *(_program(program) for program in PROGRAMS),
+)

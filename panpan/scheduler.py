@@ -1,0 +1,170 @@
+"""
+The worker: takes loads as soon as they are received, sweeps for missed ones, watches the inbox.
+
+Comes in: NOTIFY load_received, the inbox folder, the clock. Goes out: transform runs, registered files.
+`python -m panpan.scheduler` runs until SIGTERM; the batch under way is finished first.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from db.connection import connect
+from panpan.errors import PanpanError
+from panpan.ingest import inbox, sources
+from panpan.ingest.run import trigger_waiting
+from panpan.settings import Settings, load_settings
+from transforms.contract import load_contracts
+from transforms.run import discard_unpublished, run
+
+log = logging.getLogger("panpan.worker")
+LISTEN_SECONDS = 5
+
+
+class Worker:
+    """The jobs of the worker and what joins them: one transform at a time, asked for by notification or sweep."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._wanted = threading.Event()
+        self._stopped = threading.Event()
+        self._scheduler = BackgroundScheduler(timezone=UTC)
+
+    def start(self) -> None:
+        """Schedule the jobs. A run missed while the machine slept is made up once, never twice at a time."""
+        jobs: dict[str, tuple[Callable[[], None], int]] = {
+            "sweep": (self._wanted.set, self._settings.sweep_seconds),
+            "inbox": (self._watch_inbox, self._settings.inbox_seconds),
+            "abandoned": (self._fail_abandoned, 60),
+        }
+        for name, (job, seconds) in jobs.items():
+            self._scheduler.add_job(
+                guarded(name, job),
+                "interval",
+                seconds=seconds,
+                id=name,
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=None,
+                next_run_time=datetime.now(UTC),
+            )
+        # In 10 minutes, not at once: a first backup is due immediately and would run into the first loads.
+        self._scheduler.add_job(
+            guarded("backups", self._daily_backup),
+            "interval",
+            seconds=300,
+            id="backups",
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+            next_run_time=datetime.now(UTC) + timedelta(minutes=10),
+        )
+        self._scheduler.start()
+        threading.Thread(target=self._listen, name="listen", daemon=True).start()
+
+    def work(self) -> None:
+        """Run transforms whenever they are wanted, until stopped."""
+        transform = guarded("transform", self._transform)
+        while not self._stopped.is_set():
+            if self._wanted.wait(timeout=1):
+                self._wanted.clear()
+                transform()
+
+    def stop(self) -> None:
+        """Let the batch under way finish and start nothing more."""
+        self._stopped.set()
+        self._scheduler.shutdown(wait=False)
+
+    def _transform(self) -> None:
+        with connect(self._settings, "transformer") as connection:
+            inbox.archive_taken(connection, self._settings)  # large files are read from the archive
+        report = run(self._settings)
+        if report.loads or report.refused:
+            log.info(
+                "transform: loads=%d refused=%d rows=%d rejects=%d seconds=%.2f",
+                report.loads,
+                report.refused,
+                report.rows,
+                report.rejects,
+                report.seconds,
+            )
+
+    def _watch_inbox(self) -> None:
+        with connect(self._settings, "transformer") as connection:
+            inbox.archive_taken(connection, self._settings)
+            waiting = inbox.scan(connection, self._settings).waiting
+        if waiting:
+            trigger_waiting(self._settings)
+
+    def _fail_abandoned(self) -> None:
+        with connect(self._settings, "transformer") as connection, connection.cursor() as cursor:
+            cursor.execute("select ops.fail_abandoned_loads(%s)", (timedelta(minutes=15),))
+
+    def _daily_backup(self) -> None:
+        """Make, prove, copy and prune when the ledger shows none since the hour; does nothing otherwise."""
+        words = [sys.executable, "-m", "panpan", "backups", "daily", "--home", str(self._settings.home), "--json"]
+        answer = subprocess.run(words, capture_output=True, text=True, check=False)
+        if answer.returncode:
+            log.error("backup failed: %s", (answer.stdout + answer.stderr).strip()[-2000:])
+
+    def _listen(self) -> None:
+        """Wake the transform at each received load; a lost connection is taken up again, the sweep covers the gap."""
+        while not self._stopped.is_set():
+            try:
+                with connect(self._settings, "transformer", autocommit=True) as connection:
+                    with connection.cursor() as cursor:
+                        cursor.execute("listen load_received")
+                    self._wanted.set()
+                    while not self._stopped.is_set():
+                        if select.select([connection], [], [], LISTEN_SECONDS)[0]:
+                            connection.poll()
+                        if connection.notifies:
+                            connection.notifies.clear()
+                            self._wanted.set()
+            except Exception as error:
+                log.warning("listen: connection lost (%s); trying again", str(error).strip().splitlines()[0])
+                self._stopped.wait(2)
+
+
+def guarded(name: str, job: Callable[[], None]) -> Callable[[], None]:
+    """A job whose failure is logged with its cause and does not end the worker."""
+
+    def run_guarded() -> None:
+        try:
+            job()
+        except PanpanError as error:
+            log.error("%s failed: %s (%s)", name, error.message, error.explained_cause())
+        except Exception:
+            log.exception("%s failed", name)
+
+    return run_guarded
+
+
+def main() -> None:
+    """Start the worker and stay until told to stop."""
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    settings = load_settings()
+    discard_unpublished(settings)
+    with connect(settings, "transformer") as connection:
+        sources.sync_source_settings(connection, load_contracts(settings.own_contracts).values(), settings)
+    worker = Worker(settings)
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: worker.stop())
+    worker.start()
+    log.info("worker started")
+    worker.work()
+    log.info("worker stopped")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""
+The pages and what guards them.
+
+Comes in: settings. Goes out: a Starlette application. Pages are made from metabase.preview's views by
+templates with autoescape; nothing a source sent is ever put into a page as anything but text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import jinja2
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from metabase.export import to_csv, to_json
+from metabase.formats import write_moment
+from metabase.parameters import Filters
+from metabase.preview import Preview, UnknownPage, status_sentences
+from panpan.errors import DatabaseError, PanpanError, UsageError
+from panpan.settings import Settings
+from panpan.web import evolution
+
+FOLDER = Path(__file__).parent
+# A foreign name made to point at this machine (DNS rebinding) must not be able to read the figures.
+OUR_HOSTS = ["127.0.0.1", "localhost"]
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; "
+        "form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+STATUSES: dict[type[PanpanError], int] = {UnknownPage: 404, UsageError: 400, DatabaseError: 503}
+HEADLINES = {
+    400: "That can't be shown",
+    404: "There is no such page",
+    405: "This page can only be read",
+    500: "Something went wrong here",
+    503: "The figures can't be read right now",
+}
+
+
+def build_app(settings: Settings, preview: Preview | None = None) -> Starlette:
+    """
+    The application. Nothing is connected until the first page is asked for.
+
+    Errors: ContractError when a question or dashboard file is wrong.
+    """
+    pages = Pages(settings, preview or Preview(settings))
+    routes = [
+        Route("/", pages.overview),
+        Route("/dashboards/{name}", pages.dashboard),
+        Route("/questions/{name}.csv", pages.question_csv),
+        Route("/questions/{name}.json", pages.question_json),
+        Route("/questions/{name}", pages.question),
+        Route("/evolve/{metric}/{day}", pages.evolve),
+        Route("/health", pages.health),
+        Mount("/static", StaticFiles(directory=FOLDER / "static")),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(SafeHeaders),
+            Middleware(TrustedHostMiddleware, allowed_hosts=OUR_HOSTS, www_redirect=False),
+        ],
+        exception_handlers={
+            PanpanError: pages.explained,
+            HTTPException: pages.refused,
+            Exception: pages.broken,
+        },
+    )
+
+
+class Pages:
+    """One method per page; each runs in a thread of its own, since the driver waits."""
+
+    def __init__(self, settings: Settings, preview: Preview) -> None:
+        self.settings = settings
+        self.preview = preview
+        self.templates = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self.templates.globals.update(
+            dashboards=preview.catalogue.dashboards, status_sentences=status_sentences, moment=write_moment
+        )
+
+    def overview(self, request: Request) -> Response:
+        return self._page("overview.html", view=self.preview.overview(), query="", here="overview")
+
+    def dashboard(self, request: Request) -> Response:
+        view = self.preview.dashboard(request.path_params["name"], _filters(request))
+        return self._page(
+            "dashboard.html",
+            view=view,
+            query=_query(view.filters),
+            asked=_filters(request),
+            here=view.dashboard.name,
+        )
+
+    def question(self, request: Request) -> Response:
+        view = self.preview.question(request.path_params["name"], _filters(request))
+        return self._page(
+            "question.html", view=view, query=_query(view.filters), asked=_filters(request), here="question"
+        )
+
+    def question_csv(self, request: Request) -> Response:
+        answer, _ = self.preview.download(request.path_params["name"], _filters(request))
+        if answer.failure:
+            raise DatabaseError("the figures could not be worked out", cause=answer.failure)
+        name = f'attachment; filename="{answer.question.name}.csv"'
+        return Response(to_csv(answer), media_type="text/csv", headers={"content-disposition": name})
+
+    def question_json(self, request: Request) -> Response:
+        answer, sources = self.preview.download(request.path_params["name"], _filters(request))
+        return JSONResponse(to_json(answer, sources), status_code=500 if answer.failure else 200)
+
+    def evolve(self, request: Request) -> Response:
+        """How one day's figure came to be what it is."""
+        view = evolution.view(self.settings, **request.path_params, asked=dict(request.query_params))
+        return self._page("evolve.html", view=view, query="", here="evolve")
+
+    def health(self, request: Request) -> Response:
+        """For programs that watch: whether a page asked for now would have figures."""
+        if self.preview.is_reachable():
+            return JSONResponse({"ok": True, "database": "reachable"})
+        return JSONResponse({"ok": False, "database": "not reachable", "next": "bin/panpan up"}, status_code=503)
+
+    def explained(self, request: Request, error: Exception) -> Response:
+        """Our own errors: what happened and what to do."""
+        if not isinstance(error, PanpanError):
+            raise error
+        status = next((code for kind, code in STATUSES.items() if isinstance(error, kind)), 500)
+        cause = error.explained_cause() if status != 503 else None  # it names hosts and roles
+        return self._error(request, status, error.message, cause, error.next)
+
+    def refused(self, request: Request, error: Exception) -> Response:
+        """Pages that don't exist and requests that aren't GET."""
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        return self._error(request, status, f"Nothing is kept at {request.url.path[:200]}.", None, None)
+
+    def broken(self, request: Request, error: Exception) -> Response:
+        """What nobody foresaw. The server's log has the details; the page has none."""
+        said = "The page could not be made. The log of panpan's web pages says why."
+        answer = self._error(request, 500, said, None, "bin/panpan doctor")
+        answer.headers.update(HEADERS)  # Starlette answers this one outside of all middleware
+        return answer
+
+    def _page(self, template: str, *, status: int = 200, **values: Any) -> Response:
+        return HTMLResponse(self.templates.get_template(template).render(**values), status_code=status)
+
+    def _error(self, request: Request, status: int, message: str, cause: str | None, next_step: str | None) -> Response:
+        if request.url.path.endswith(".json"):
+            facts = {"ok": False, "error": message, "cause": cause, "next": next_step}
+            return JSONResponse(facts, status_code=status)
+        headline = HEADLINES.get(status, HEADLINES[500])
+        return self._page(
+            "error.html",
+            status=status,
+            headline=headline,
+            message=message,
+            cause=cause,
+            next_step=next_step,
+            here="error",
+        )
+
+
+class SafeHeaders:
+    """Puts the protective headers on every answer, refusals included."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+def _filters(request: Request) -> Filters:
+    query: Mapping[str, str] = request.query_params
+    return Filters.from_query(query)
+
+
+def _query(filters: Filters) -> str:
+    """The same filters for a link, with the question mark; empty when there are none."""
+    given = {name: str(value) for name, value in filters.given().items()}
+    return f"?{urlencode(given)}" if given else ""

@@ -1,0 +1,760 @@
+"""
+The pages over a real PostgreSQL: figures equal the marts to the cent, names stay text, no more is readable.
+
+One warehouse for the module; each test starts from empty marts and fills what it needs.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import os
+import re
+import socket
+import subprocess
+import sysconfig
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+import requests
+import uvicorn
+from psycopg2 import sql
+from psycopg2.extras import execute_values
+
+from db.connection import connect
+from metabase.answers import ask, snapshot
+from metabase.formats import write
+from metabase.parameters import Filters
+from metabase.preview import Preview
+from panpan.settings import Settings
+from panpan.web.app import build_app
+
+NEWEST = date(2026, 6, 29)
+MARTS = (
+    "daily_store_sales",
+    "monthly_store_sales",
+    "daily_product_sales",
+    "customer_activity",
+    "inventory_status",
+    "data_freshness",
+)
+HOSTILE = {
+    "script": "<script>alert('pwned')</script>",
+    "quotes": "\"'> <img src=x onerror=alert(1)>",
+    "comma": "Rye, dark; 50%",
+    "emoji": "Brioche 🥐 ½ ₿",
+    "long": "Pane" * 50,
+    "formula": "=cmd|' /C calc'!A0",
+}
+
+
+@pytest.fixture(scope="module")
+def marts(new_warehouse: Callable[[], AbstractContextManager[Settings]]) -> Iterator[Settings]:
+    """A migrated warehouse for this module, without rows."""
+    with new_warehouse() as settings:
+        yield settings
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def empty_marts(marts: Settings) -> Settings:
+    with connect(marts, "owner") as connection, connection.cursor() as cursor:
+        for table in MARTS:
+            cursor.execute(sql.SQL("truncate marts.{}").format(sql.Identifier(table)))
+    return marts
+
+
+@pytest.fixture(scope="module")
+def address(marts: Settings) -> Iterator[str]:
+    yield from served(marts)
+
+
+def served(settings: Settings) -> Iterator[str]:
+    """The pages on a free port, as long as the caller needs them."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    config = uvicorn.Config(build_app(settings), log_level="critical", lifespan="off")
+    program = uvicorn.Server(config)
+    thread = threading.Thread(target=program.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not program.started and time.monotonic() < deadline:
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    program.should_exit = True
+    thread.join(10)
+    listener.close()
+
+
+def insert(settings: Settings, table: str, rows: list[dict[str, Any]]) -> None:
+    names = list(rows[0])
+    values = [[row[name] for name in names] for row in rows]
+    with connect(settings, "transformer") as connection, connection.cursor() as cursor:
+        columns = sql.SQL(", ").join(map(sql.Identifier, names))
+        statement = sql.SQL("insert into marts.{} ({}) values %s").format(sql.Identifier(table), columns)
+        execute_values(cursor, statement, values)
+
+
+def sale(day: date, store: str = "s1", net: str = "100.10", **other: Any) -> dict[str, Any]:
+    facts = {
+        "business_date": day,
+        "store_id": store,
+        "store_name": f"Store {store}",
+        "source": "pos",
+        "channel": "store",
+        "currency_code": "EUR",
+        "ticket_count": 10,
+        "refund_count": 0,
+        "customer_count": 3,
+        "gross_amount": Decimal(net),
+        "refund_amount": Decimal("0.00"),
+        "net_amount": Decimal(net),
+        "unknown_amount_line_count": 0,
+    }
+    return {**facts, **other}
+
+
+def freshness(source: str, hours: float | None, **other: Any) -> dict[str, Any]:
+    moment = None if hours is None else datetime.now(UTC) - timedelta(hours=hours)
+    facts = {
+        "source": source,
+        "title": f"The {source}",
+        "last_load_at": moment,
+        "last_record_at": moment,
+        "warn_after_hours": 24,
+        "error_after_hours": 48,
+        "row_count": 1000,
+        "reject_count": 3,
+    }
+    return {**facts, **other}
+
+
+def stock(name: str, store: str = "s1", **other: Any) -> dict[str, Any]:
+    facts = {
+        "product_id": str(uuid.uuid5(uuid.NAMESPACE_OID, name)),
+        "store_id": store,
+        "sku": "SKU-1",
+        "product_name": name,
+        "kind": "ingredient",
+        "store_name": f"Store {store}",
+        "unit": "kg",
+        "on_hand_quantity": Decimal("4.5"),
+        "reorder_level": Decimal(5),
+        "daily_use_quantity": Decimal(3),
+        "days_of_cover": Decimal("1.5"),
+        "is_low": True,
+        "counted_at": datetime(2026, 6, 29, 18, tzinfo=UTC),
+    }
+    return {**facts, **other}
+
+
+@pytest.fixture
+def small_business(empty_marts: Settings) -> Settings:
+    """Two stores for 100 days in EUR, a third source in USD, customers, stock, four sources."""
+    days = [NEWEST - timedelta(days=back) for back in range(100)]
+    sales = [
+        sale(day, store, f"{200 + 7 * place + day.toordinal() % 37}.{place + 1}5")
+        for day in days
+        for place, store in enumerate(("s1", "s2"))
+    ]
+    dollars = [sale(day, "u1", "999.99", source="usd_shop", currency_code="USD", ticket_count=2) for day in days]
+    insert(empty_marts, "daily_store_sales", sales + dollars)
+    kept = ("month", "store_id", "store_name", "source", "currency_code")
+    sums = ("ticket_count", "refund_count", "customer_count", "net_amount")
+    months: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for each in sales + dollars:
+        row = {**each, "month": each["business_date"].replace(day=1)}
+        month = months.setdefault(
+            tuple(row[name] for name in kept),
+            {**{name: row[name] for name in kept}, **dict.fromkeys(sums, 0)},
+        )
+        for name in sums:
+            month[name] += row[name]
+    insert(empty_marts, "monthly_store_sales", list(months.values()))
+    products = [
+        {
+            "business_date": NEWEST - timedelta(days=place),
+            "store_id": "s1",
+            "source": "pos",
+            "product_id": str(uuid.uuid5(uuid.NAMESPACE_OID, str(place))),
+            "product_name": f"Product {place % 7}",
+            "currency_code": "EUR",
+            "quantity": Decimal("1.5"),
+            "net_amount": Decimal(place * 3) + Decimal("0.07"),
+            "ticket_count": 1,
+        }
+        for place in range(20)
+    ]
+    insert(empty_marts, "daily_product_sales", products)
+    customers = [
+        {
+            "month": month,
+            "customer_id": str(uuid.uuid5(uuid.NAMESPACE_OID, str(place))),
+            "source": "pos",
+            "currency_code": "EUR",
+            "ticket_count": 1,
+            "net_amount": Decimal(place),
+            "first_purchase_on": date(2026, 4, 3),
+            "last_purchase_on": month,
+            "is_new": month.month == 4,
+        }
+        for month, count in ((date(2026, 4, 1), 10), (date(2026, 5, 1), 6))
+        for place in range(count)
+    ]
+    insert(empty_marts, "customer_activity", customers)
+    stocks = [
+        stock("Flour"),
+        stock("Sugar", is_low=False, days_of_cover=9),
+        stock("Salt", days_of_cover=None),
+    ]
+    insert(empty_marts, "inventory_status", stocks)
+    ages = {"pos": 2, "usd_shop": 1, "inventory": 30, "crm": None}
+    insert(empty_marts, "data_freshness", [freshness(name, hours) for name, hours in ages.items()])
+    return empty_marts
+
+
+def cells_of(page: str) -> list[list[str]]:
+    """The cells of a page's last table, as a reader sees them."""
+    body = page.rsplit("<tbody>", 1)[1].split("</tbody>", 1)[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", body, re.DOTALL)
+    return [
+        [html.unescape(re.sub(r"<[^>]*>", "", cell)).strip() for cell in re.findall(r"<td.*?</td>", row, re.DOTALL)]
+        for row in rows
+    ]
+
+
+QUESTION_NAMES = sorted(path.stem for path in Path("metabase/questions").glob("*.sql"))
+
+
+@pytest.mark.parametrize("name", QUESTION_NAMES)
+@pytest.mark.parametrize("query", ["", "?source=usd_shop", "?date_from=2026-05-15&date_to=2026-06-10"])
+def test_page_and_downloads_show_what_the_marts_say(
+    small_business: Settings, address: str, name: str, query: str
+) -> None:
+    """Cell by cell, for every question, with and without filters."""
+    preview = Preview(small_business)
+    question = preview.catalogue.questions[name]
+    read = dict(pair.split("=") for pair in query.removeprefix("?").split("&") if pair)
+    filters = Filters.from_query(read)
+    if filters.currency is None:
+        filters = Filters(filters.source, "USD" if filters.source else "EUR", filters.date_from, filters.date_to)
+    with snapshot(small_business) as connection:
+        answer = ask(connection, question, filters)
+
+    page = requests.get(f"{address}/questions/{name}{query}", timeout=30)
+    as_csv = requests.get(f"{address}/questions/{name}.csv{query}", timeout=30)
+    as_json = requests.get(f"{address}/questions/{name}.json{query}", timeout=30).json()
+
+    assert page.status_code == 200
+    assert answer.failure is None
+    assert as_json["ok"]
+    assert len(as_json["rows"]) == len(answer.rows)
+    told = list(csv.reader(io.StringIO(as_csv.content.decode("utf-8-sig"))))
+    assert told[0] == list(answer.columns)
+    assert [[cell or None for cell in row] for row in told[1:]] == [
+        [None if v is None else v.isoformat() if hasattr(v, "isoformat") else str(v) for v in row]
+        for row in answer.rows
+    ]
+    if answer.rows and "<tbody>" in page.text:
+        shown = [c for c in question.columns if not c.hidden]
+        assert cells_of(page.text) == [
+            [write(record[c.name], c.format, record.get("currency_code")) for c in shown] for record in answer.records()
+        ]
+
+
+def test_single_figures_add_up_to_the_cent(small_business: Settings, address: str) -> None:
+    with connect(small_business, "bi") as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select sum(net_amount) from marts.daily_store_sales where currency_code = 'EUR' and business_date > %s",
+            (NEWEST - timedelta(days=30),),
+        )
+        (expected,) = cursor.fetchone() or (None,)
+
+    page = requests.get(f"{address}/dashboards/sales", timeout=30).text
+
+    assert write(expected, "money", "EUR") in page
+    assert "31 May 2026 to 29 Jun 2026" in page
+
+
+def test_currencies_are_never_added(small_business: Settings, address: str) -> None:
+    page = requests.get(f"{address}/dashboards/sales", timeout=30).text
+    dollars = requests.get(f"{address}/dashboards/sales?currency=USD", timeout=30).text
+
+    assert "$" not in re.sub(r"<pre.*?</pre>", "", page, flags=re.DOTALL)
+    assert "Shown in EUR. Sales in USD are kept apart, never added." in page
+    assert "$999.99" in dollars
+    assert "€" not in re.sub(r"<pre.*?</pre>", "", dollars, flags=re.DOTALL)
+
+
+def test_two_stores_of_one_name_stay_two(empty_marts: Settings, address: str) -> None:
+    insert(
+        empty_marts,
+        "daily_store_sales",
+        [sale(NEWEST, "s1", store_name="Main"), sale(NEWEST, "s2", store_name="Main")],
+    )
+
+    rows = requests.get(f"{address}/questions/tickets_per_store.json", timeout=30).json()["rows"]
+
+    assert sorted(row["store_name"] for row in rows) == ["Main (s1)", "Main (s2)"]
+
+
+def test_two_products_of_one_name_stay_two(small_business: Settings, address: str) -> None:
+    rows = requests.get(f"{address}/questions/product_ranking.json", timeout=30).json()["rows"]
+
+    amounts = {row["product_name"]: row["net_amount"] for row in rows}
+    assert len(rows) == 15
+    assert (amounts["Product 5"], amounts["Product 5 (2)"], amounts["Product 5 (3)"]) == (
+        "57.07",
+        "36.07",
+        "15.07",
+    )
+    assert list(amounts.values()) == sorted(amounts.values(), key=Decimal, reverse=True)
+
+
+def test_nothing_is_compared_with_days_that_are_not_there(empty_marts: Settings, address: str) -> None:
+    insert(empty_marts, "daily_store_sales", [sale(NEWEST - timedelta(days=back)) for back in range(40)])
+
+    row = requests.get(f"{address}/questions/sales_in_last_30_days.json", timeout=30).json()["rows"][0]
+
+    assert row["net_amount"] == "3003.00"
+    assert row["previous_net_amount"] is None
+
+
+def test_unknown_amounts_are_not_shown_as_nought(empty_marts: Settings, address: str) -> None:
+    insert(empty_marts, "daily_store_sales", [sale(NEWEST, net_amount=None, unknown_amount_line_count=4)])
+
+    page = requests.get(f"{address}/dashboards/sales", timeout=30)
+
+    assert page.status_code == 200
+    assert "€0.00<" not in page.text.split("Tickets and average")[0]
+    assert "No figure is known for this day." in page.text
+
+
+PATHS = ["/", "/dashboards/sales", "/dashboards/customers", "/dashboards/inventory", "/dashboards/trust"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_empty_marts_make_a_friendly_page(empty_marts: Settings, address: str, path: str) -> None:
+    answer = requests.get(address + path, timeout=30)
+
+    assert answer.status_code == 200
+    assert "Nothing to show yet." in answer.text
+    assert "<svg" not in answer.text
+    assert "Nothing has arrived yet." in answer.text
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_full_pages_say_everything_a_card_owes(small_business: Settings, address: str, path: str) -> None:
+    page = requests.get(address + path, timeout=30).text
+
+    assert '<html lang="en">' in page
+    assert re.search(r"<title>[^<]+ · PanPan</title>", page)
+    assert page.count("Data as of ") >= 1
+    assert "<script" not in page
+    assert "on" + "click" not in page
+    for label in re.findall(r'role="img" aria-label="([^"]*)"', page):
+        assert len(label) > 30
+    if path != "/":
+        cards = page.count('<article class="card')
+        assert cards == page.count(".csv") == page.count("<summary>SQL</summary>")
+        assert cards == page.count("<summary>What this means</summary>")
+
+
+def test_as_of_is_the_oldest_load_of_the_sources_shown(small_business: Settings, address: str) -> None:
+    """Of the two selling sources only one is in EUR; inventory has a source of its own."""
+    facts = {
+        name: requests.get(f"{address}/questions/{name}.json", timeout=30).json()["as_of"]
+        for name in ("sales_on_latest_day", "stock_levels")
+    }
+    ages = {
+        name: (datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds() / 3600 for name, text in facts.items()
+    }
+
+    assert ages["sales_on_latest_day"] == pytest.approx(2, abs=0.1)
+    assert ages["stock_levels"] == pytest.approx(30, abs=0.1)
+
+
+def test_freshness_has_a_plain_word(small_business: Settings, address: str) -> None:
+    rows = requests.get(f"{address}/questions/data_freshness.json", timeout=30).json()["rows"]
+    page = requests.get(address, timeout=30).text
+
+    assert [(row["source"], row["freshness_state"]) for row in rows] == [
+        ("crm", "silent"),
+        ("inventory", "late"),
+        ("pos", "fresh"),
+        ("usd_shop", "fresh"),
+    ]
+    assert "The crm is silent: nothing has arrived yet." in page
+    assert "The inventory is late: known only until " in page
+
+
+def test_freshness_is_judged_by_the_newest_record(empty_marts: Settings, address: str) -> None:
+    """A source that sends old rows again and again is silent; a record from the future makes nothing fresh."""
+    now = datetime.now(UTC)
+    rows = [
+        freshness("repeats", 1, last_record_at=now - timedelta(days=9)),
+        freshness("future", 99, last_record_at=now + timedelta(days=400)),
+        freshness("no_moments", 1, last_record_at=None),
+    ]
+    insert(empty_marts, "data_freshness", rows)
+
+    told = requests.get(f"{address}/questions/data_freshness.json", timeout=30).json()["rows"]
+    late = requests.get(f"{address}/questions/sources_late_count.json", timeout=30).json()["rows"]
+
+    assert {row["source"]: row["freshness_state"] for row in told} == {
+        "repeats": "silent",
+        "future": "silent",
+        "no_moments": "fresh",
+    }
+    assert late == [{"late_source_count": 2, "source_count": 3}]
+
+
+def test_a_customer_known_at_one_source_is_not_new_at_another(empty_marts: Settings, address: str) -> None:
+    bought = [("pos", date(2026, 4, 1)), ("delivery", date(2026, 5, 1)), ("delivery", date(2026, 6, 1))]
+    rows = [
+        {
+            "month": month,
+            "customer_id": str(uuid.UUID(int=1)),
+            "source": source,
+            "currency_code": "EUR",
+            "ticket_count": 1,
+            "net_amount": 1,
+            "first_purchase_on": date(2026, 4, 1) if source == "pos" else date(2026, 5, 1),
+            "last_purchase_on": month,
+            "is_new": month != date(2026, 6, 1),
+        }
+        for source, month in bought
+    ]
+    insert(empty_marts, "customer_activity", rows)
+    insert(empty_marts, "daily_store_sales", [sale(date(2026, 5, 31)), sale(date(2026, 5, 31), source="delivery")])
+
+    told = requests.get(f"{address}/questions/new_and_returning_customers.json", timeout=30).json()["rows"]
+    delivery = requests.get(f"{address}/questions/new_and_returning_customers.json?source=delivery", timeout=30).json()[
+        "rows"
+    ]
+    share = requests.get(f"{address}/questions/returning_customer_share.json", timeout=30).json()["rows"][0]
+
+    assert [row["customer_kind"] for row in told] == ["New", "Returning", "Returning"]
+    assert [row["customer_kind"] for row in delivery] == ["Returning", "Returning"]
+    assert (share["returning_share"], share["previous_returning_share"]) == ("1.0000", "0.0000")
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_names_stay_names(empty_marts: Settings, address: str, kind: str) -> None:
+    name = HOSTILE[kind]
+    insert(empty_marts, "daily_store_sales", [sale(NEWEST, "s1", store_name=name), sale(NEWEST, "s2")])
+    insert(
+        empty_marts,
+        "monthly_store_sales",
+        [
+            {
+                "month": date(2026, 6, 1),
+                "store_id": "s1",
+                "store_name": name,
+                "source": "pos",
+                "currency_code": "EUR",
+                "ticket_count": 1,
+                "refund_count": 0,
+                "customer_count": 0,
+                "net_amount": 1,
+            }
+        ],
+    )
+    insert(
+        empty_marts,
+        "daily_product_sales",
+        [
+            {
+                "business_date": NEWEST,
+                "store_id": "s1",
+                "source": "pos",
+                "product_id": str(uuid.uuid4()),
+                "product_name": name,
+                "category": name,
+                "currency_code": "EUR",
+                "net_amount": 5,
+                "ticket_count": 1,
+            }
+        ],
+    )
+    insert(empty_marts, "inventory_status", [stock(name, store_name=name, unit=name, sku=name, category=name)])
+    insert(empty_marts, "data_freshness", [freshness("pos", 99, title=name)])
+    pages = [*PATHS, "/questions/product_ranking", "/questions/stock_levels", "/questions/tickets_per_store"]
+
+    for path in pages:
+        page = requests.get(address + path, timeout=30)
+        assert page.status_code == 200
+        assert "<script" not in page.text
+        assert "<img src=x" not in page.text
+        assert not re.search(r"<[^>]+\son\w+\s*=", re.sub(r'"[^"]*"', "", page.text))
+    assert html.escape(name, quote=False) in page.text.replace("&#34;", '"').replace("&#39;", "'")
+    cell = next(
+        csv.DictReader(
+            io.StringIO(
+                requests.get(f"{address}/questions/product_ranking.csv", timeout=30).content.decode("utf-8-sig")
+            )
+        )
+    )["product_name"]
+    assert cell == (f"'{name}" if kind == "formula" else name)
+
+
+INJECTIONS = ["' or 1=1 --", "pos'; drop table marts.data_freshness; --", "{{currency}}", "]] or true [["]
+
+
+@pytest.mark.parametrize("attack", INJECTIONS)
+def test_a_filter_is_a_value_and_nothing_else(small_business: Settings, address: str, attack: str) -> None:
+    answer = requests.get(f"{address}/questions/sales_per_source.json", timeout=30)
+    attacked = requests.get(f"{address}/dashboards/sales", params={"source": attack}, timeout=30)
+    as_json = requests.get(f"{address}/questions/tickets_per_store.json", params={"source": attack}, timeout=30)
+
+    assert attacked.status_code == 200
+    assert "Nothing was found for what you chose." in attacked.text
+    assert as_json.json()["rows"] == []
+    assert requests.get(f"{address}/questions/sales_per_source.json", timeout=30).json() == answer.json()
+
+
+@pytest.mark.parametrize("query", ["date_from=tomorrow", "date_from=2026-06-02&date_to=2026-06-01", "source=%00"])
+def test_filters_that_make_no_sense_get_a_page_in_words(address: str, query: str) -> None:
+    answer = requests.get(f"{address}/dashboards/sales?{query}", timeout=30)
+
+    assert answer.status_code == 400
+    assert "What to do" in answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_all_cards_of_a_page_show_one_moment(small_business: Settings) -> None:
+    """Rows that arrive while a page is made are on none of its cards."""
+    with snapshot(small_business) as connection:
+        question = Preview(small_business).catalogue.questions["sales_per_source"]
+        before = ask(connection, question, Filters())
+        insert(small_business, "daily_store_sales", [sale(NEWEST + timedelta(days=1))])
+        assert ask(connection, question, Filters()) == before
+    with snapshot(small_business) as connection:
+        assert ask(connection, question, Filters()) != before
+
+
+def test_a_page_is_kept_until_the_data_change(small_business: Settings) -> None:
+    preview = Preview(small_business)
+    started = time.perf_counter()
+    first = preview.dashboard("sales", Filters())
+    first_seconds = time.perf_counter() - started
+
+    started = time.perf_counter()
+    again = preview.dashboard("sales", Filters())
+    seconds = time.perf_counter() - started
+    insert(small_business, "daily_store_sales", [sale(NEWEST + timedelta(days=1), net="77.77")])
+    changed = wait_for_other(preview, first)
+
+    assert again is first
+    assert seconds < 0.2
+    assert first_seconds < 3
+    assert any(
+        "77.77" in card.figure.text
+        for tab in changed.tabs
+        for band in tab.bands
+        for card in band
+        if getattr(card, "figure", None)
+    )
+
+
+def wait_for_other(preview: Preview, old: Any) -> Any:
+    """The server's counters may lag by a moment."""
+    deadline = time.monotonic() + 15
+    while (view := preview.dashboard("sales", Filters())) is old and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return view
+
+
+def test_truncated_marts_are_noticed(small_business: Settings) -> None:
+    preview = Preview(small_business)
+    first = preview.dashboard("sales", Filters())
+
+    with connect(small_business, "owner") as connection, connection.cursor() as cursor:
+        cursor.execute("truncate marts.daily_store_sales")
+
+    assert preview.dashboard("sales", Filters()) is not first
+
+
+def test_a_question_that_fails_leaves_the_others(small_business: Settings) -> None:
+    preview = Preview(small_business)
+    good = preview.catalogue.questions["tickets_per_store"]
+    bad = good.model_copy(update={"sql": "-- One row\nselect 1 / 0 as a from marts.daily_store_sales"})
+
+    with snapshot(small_business) as connection:
+        failed = ask(connection, bad, Filters())
+        other = ask(connection, good, Filters())
+
+    assert failed.failure == "division by zero"
+    assert len(other.rows) == 2
+
+
+FORBIDDEN = [
+    "select * from core.customers",
+    "select * from raw_pos.documents",
+    "select * from ops.loads",
+    "insert into marts.data_freshness (source) values ('x')",
+    "create table marts.mine (a int)",
+    "create temporary table mine (a int)",
+    "copy marts.data_freshness to program 'id'",
+    "select pg_read_file('/etc/passwd')",
+]
+
+
+@pytest.mark.parametrize("sql", FORBIDDEN)
+def test_role_bi_reads_marts_and_nothing_else(marts: Settings, sql: str) -> None:
+    with (
+        pytest.raises(psycopg2.errors.InsufficientPrivilege),
+        connect(marts, "bi") as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("set transaction read write")
+        cursor.execute(sql)
+
+
+def test_every_answer_carries_the_protective_headers(address: str, empty_marts: Settings) -> None:
+    for path in (
+        "/",
+        "/dashboards/sales",
+        "/questions/stock_levels.csv",
+        "/health",
+        "/nowhere",
+        "/static/panpan.css",
+    ):
+        headers = requests.get(address + path, timeout=30).headers
+        assert "default-src 'self'; style-src 'self' 'unsafe-inline'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1", ""])
+def test_foreign_host_names_are_refused(address: str, host: str) -> None:
+    answer = requests.get(address, headers={"host": host}, timeout=30)
+
+    assert answer.status_code == 400
+    assert "PanPan" not in answer.text
+    assert "nosniff" in answer.headers["x-content-type-options"]
+
+
+def test_our_host_names_are_served(address: str, empty_marts: Settings) -> None:
+    port = address.rsplit(":", 1)[1]
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", "localhost"):
+        assert requests.get(f"{address}/health", headers={"host": host}, timeout=30).status_code == 200
+
+
+MISSING = [
+    "/nowhere",
+    "/dashboards/nobody",
+    "/questions/nobody",
+    "/questions/nobody.csv",
+    "/static/../app.py",
+    "/static/%2e%2e/app.py",
+    "/questions/..%2f..%2fetc",
+    "/dashboards/<script>",
+]
+
+
+@pytest.mark.parametrize("path", MISSING)
+def test_unknown_pages_say_so_in_words(address: str, path: str) -> None:
+    answer = requests.get(address + path, timeout=30)
+
+    assert answer.status_code == 404
+    assert "There is no such page" in answer.text
+    assert "<script" not in answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_pages_can_only_be_read(address: str) -> None:
+    assert requests.post(address, timeout=30).status_code == 405
+    assert requests.delete(f"{address}/dashboards/sales", timeout=30).status_code == 405
+
+
+def test_health_says_yes(address: str, empty_marts: Settings) -> None:
+    answer = requests.get(f"{address}/health", timeout=30)
+
+    assert (answer.status_code, answer.json()["ok"]) == (200, True)
+
+
+def test_without_a_database_pages_say_what_to_do(marts: Settings) -> None:
+    pages = served(marts.model_copy(update={"postgres_port": free_port()}))
+    address = next(pages)
+
+    page = requests.get(f"{address}/dashboards/sales", timeout=30)
+    health = requests.get(f"{address}/health", timeout=30)
+    as_json = requests.get(f"{address}/questions/stock_levels.json", timeout=30)
+
+    assert page.status_code == health.status_code == as_json.status_code == 503
+    assert "bin/panpan up" in page.text
+    assert "Traceback" not in page.text
+    assert health.json() == {"ok": False, "database": "not reachable", "next": "bin/panpan up"}
+    assert as_json.json()["ok"] is False
+    next(pages, None)
+
+
+def test_a_database_without_marts_is_explained(marts: Settings) -> None:
+    pages = served(marts.model_copy(update={"database_name": "postgres"}))
+    address = next(pages)
+
+    page = requests.get(address, timeout=30)
+
+    assert page.status_code == 503
+    assert "bin/panpan up" in page.text
+    next(pages, None)
+
+
+def test_what_nobody_foresaw_gets_a_page_without_details(marts: Settings) -> None:
+    preview = Preview(marts)
+    preview.overview = lambda: 1 / 0  # type: ignore[assignment, method-assign, return-value]
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    program = uvicorn.Server(uvicorn.Config(build_app(marts, preview), log_level="critical", lifespan="off"))
+    thread = threading.Thread(target=program.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not program.started:
+        time.sleep(0.02)
+
+    answer = requests.get(f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout=30)
+
+    assert answer.status_code == 500
+    assert "Something went wrong here" in answer.text
+    assert "ZeroDivisionError" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    program.should_exit = True
+    thread.join(10)
+    listener.close()
+
+
+def test_many_readers_at_once_all_get_their_page(small_business: Settings, address: str) -> None:
+    statuses: list[int] = []
+
+    def read(path: str) -> None:
+        statuses.append(requests.get(address + path, timeout=60).status_code)
+
+    threads = [threading.Thread(target=read, args=(PATHS[place % len(PATHS)],)) for place in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert statuses == [200] * 40
+
+
+def test_nothing_is_opened_when_the_module_is_imported() -> None:
+    """Settings come from the caller; the app can be built while the database is down."""
+    code = "import panpan.web.app, metabase.preview, sys; sys.exit('playwright' in sys.modules)"
+    python = Path(sysconfig.get_path("scripts")) / "python"
+    subprocess.run([python, "-c", code], check=True, env={"PATH": os.environ["PATH"]})

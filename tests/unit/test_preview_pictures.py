@@ -1,0 +1,261 @@
+"""How answers are written and drawn, without a database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from defusedxml import ElementTree
+
+from metabase.answers import Answer, Coverage, DataState, SourceState, as_of
+from metabase.catalogue import load_catalogue
+from metabase.charts import draw, store_colours
+from metabase.export import safe_cell, to_csv, to_json
+from metabase.formats import write
+from metabase.parameters import Filters
+from metabase.preview import single_figure, status_sentences, table_cells
+
+QUESTIONS = load_catalogue().questions
+NOW = datetime(2026, 6, 30, 7, tzinfo=UTC)
+HOSTILE = ["<script>alert(1)</script>", "\"'><img src=x onerror=1>", '🥐, "; --', "x" * 200, "a]]>b", "&amp;"]
+
+
+def answer_of(name: str, **columns: list[Any]) -> Answer:
+    """An answer made of columns; those not given are empty."""
+    question = QUESTIONS[name]
+    length = len(next(iter(columns.values())))
+    names = tuple(column.name for column in question.columns)
+    filled = [columns.get(name, [None] * length) for name in names]
+    return Answer(question, Filters(), names, tuple(zip(*filled, strict=True)))
+
+
+def daily(names: list[str], days: int = 5) -> Answer:
+    cells = [(date(2026, 6, 1) + timedelta(days=d), n) for d in range(days) for n in names]
+    return answer_of(
+        "sales_per_store_by_day",
+        business_date=[day for day, _ in cells],
+        store_name=[name for _, name in cells],
+        store_id=[f"id {names.index(name)}" for _, name in cells],
+        net_amount=[Decimal("10.50") * (1 + names.index(name)) for _, name in cells],
+        currency_code=["EUR"] * len(cells),
+    )
+
+
+WRITTEN = [
+    (Decimal("1234567.8"), "money", "€1,234,567.80"),
+    (Decimal("-0.5"), "money", "\N{MINUS SIGN}€0.50"),
+    (None, "money", "\N{EN DASH}"),
+    (12345, "count", "12,345"),
+    (Decimal("1.2500"), "quantity", "1.25"),
+    (Decimal("-3.0000"), "quantity", "\N{MINUS SIGN}3"),
+    (Decimal("0.1234"), "share", "12.3%"),
+    (date(2026, 6, 1), "date", "1 Jun 2026"),
+    (date(2026, 6, 1), "month", "Jun 2026"),
+    ("=cmd", "text", "=cmd"),
+]
+
+
+@pytest.mark.parametrize(("value", "kind", "text"), WRITTEN)
+def test_values_are_written_for_readers(value: Any, kind: str, text: str) -> None:
+    assert write(value, kind, "EUR") == text
+
+
+def test_unknown_currencies_are_written_with_their_code() -> None:
+    assert write(Decimal(5), "money", "SEK") == "SEK\N{NO-BREAK SPACE}5.00"
+    assert write(Decimal(5), "money", None) == "5.00"
+
+
+CELLS = [
+    ("=1+1", "'=1+1"),
+    ("+49 30", "'+49 30"),
+    ("-cmd", "'-cmd"),
+    ("@sum", "'@sum"),
+    ("\t=1", "'\t=1"),
+    ("  =1", "'  =1"),
+    ("Rye, 'dark'", "Rye, 'dark'"),
+    (Decimal("-1.50"), "-1.50"),
+    (None, ""),
+    (date(2026, 6, 1), "2026-06-01"),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), CELLS)
+def test_a_spreadsheet_runs_nothing_from_a_download(value: Any, text: str) -> None:
+    assert safe_cell(value) == text
+
+
+def test_downloads_are_exact() -> None:
+    answer = daily(["=Centro"], days=1)
+
+    assert to_csv(answer).splitlines() == [
+        "\ufeffbusiness_date,store_name,store_id,net_amount,ticket_count,currency_code",
+        "2026-06-01,'=Centro,id 0,10.50,,EUR",
+    ]
+    assert to_json(answer, [])["rows"][0] == {
+        "business_date": "2026-06-01",
+        "store_name": "=Centro",
+        "store_id": "id 0",
+        "net_amount": "10.50",
+        "ticket_count": None,
+        "currency_code": "EUR",
+    }
+
+
+def test_lines_are_drawn_for_page_and_phone() -> None:
+    picture = draw(daily(["Centro", "Mercato"]), store_colours(["id 0", "id 1"]), 1100)
+
+    for svg in (picture.wide, picture.narrow):
+        root = ElementTree.fromstring(svg)
+        assert root.tag.endswith("svg")
+        assert "width" not in root.attrib
+        assert "€" in svg
+    assert picture.legend == (("Centro", "#1f6f78"), ("Mercato", "#b8651b"))
+    assert "Centro €52.50 in all; Mercato €105.00 in all" in picture.sentence
+
+
+def test_a_store_keeps_its_colour_when_another_is_missing() -> None:
+    colours = store_colours(["id 1", "id 0"])
+
+    both = dict(draw(daily(["Centro", "Mercato"]), colours, 1100).legend)
+
+    assert both["Centro"] == colours["id 0"]
+    assert draw(daily(["Centro"]), colours, 1100).wide.count(colours["id 0"]) > 0
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_stay_text_in_every_kind_of_chart(name: str) -> None:
+    ranking = answer_of("product_ranking", product_name=[name, "b"], net_amount=[Decimal(2), Decimal(-1)])
+    monthly = answer_of(
+        "sales_per_store_by_month", month=[date(2026, 1, 1)] * 2, store_name=[name, "b"], store_id=["1", "2"],
+        net_amount=[Decimal(1), None],
+    )  # fmt: skip
+    for answer in (ranking, monthly, daily([name, "other"])):
+        picture = draw(answer, {}, 550)
+        for svg in (picture.wide, picture.narrow):
+            tags = {element.tag.rsplit("}")[-1] for element in ElementTree.fromstring(svg).iter()}
+            assert tags <= {"svg", "g", "path", "line", "rect", "text", "tspan", "defs", "clipPath"}
+            assert "<script" not in svg
+
+
+def test_months_without_sales_leave_a_gap() -> None:
+    answer = answer_of(
+        "new_and_returning_customers",
+        month=[date(2025, 12, 1), date(2026, 3, 1)],
+        customer_kind=["New", "New"],
+        customer_count=[3, 4],
+    )
+
+    svg = draw(answer, {}, 1100).wide
+
+    assert ">Dec<" in svg
+    assert ">Jan<" in svg
+    assert ">Feb<" in svg
+
+
+def test_one_point_is_still_seen() -> None:
+    assert draw(daily(["Centro"], days=1), {}, 1100).wide.count("<path") > 2
+
+
+FIGURES = [
+    (Decimal(110), Decimal(100), "10.0% more than the same weekday a week before (€100.00)", "up"),
+    (Decimal(90), Decimal(100), "10.0% less than the same weekday a week before (€100.00)", "down"),
+    (Decimal(100), Decimal(100), "the same as the same weekday a week before", "level"),
+    (Decimal(100), None, "nothing to compare with: no figure for the same weekday a week before", ""),
+    (Decimal(100), Decimal(0), "nothing to compare with: no figure for the same weekday a week before", ""),
+    (Decimal(100), Decimal(-5), "nothing to compare with: no figure for the same weekday a week before", ""),
+]
+
+
+@pytest.mark.parametrize(("now", "before", "words", "direction"), FIGURES)
+def test_a_figure_is_compared_in_words(now: Decimal, before: Decimal | None, words: str, direction: str) -> None:
+    answer = answer_of(
+        "sales_on_latest_day",
+        business_date=[date(2026, 6, 29)],
+        net_amount=[now],
+        previous_net_amount=[before],
+        currency_code=["EUR"],
+    )
+
+    figure = single_figure(answer)
+
+    assert (figure.comparison, figure.direction, figure.when) == (words, direction, "29 Jun 2026")
+
+
+def test_low_stock_alarms_only_above_its_limit() -> None:
+    def figure(count: int) -> Any:
+        return single_figure(answer_of("low_stock_count", low_stock_count=[count], stock_count=[9]))
+
+    assert figure(1).is_alarming
+    assert not figure(0).is_alarming
+    assert figure(1).comparison == "of 9 products counted in a store"
+
+
+def test_hidden_columns_are_not_on_pages() -> None:
+    answer = answer_of("tickets_per_store", store_name=["Centro"], store_id=["secret id"], ticket_count=[3])
+
+    texts = [cell.text for cell in table_cells(answer, 10)[0]]
+
+    assert "Centro" in texts
+    assert "secret id" not in texts
+
+
+def source(name: str, freshness: str, hours: int | None) -> SourceState:
+    moment = NOW - timedelta(hours=hours) if hours is not None else None
+    return SourceState(name, name.title(), moment, moment, 1, 0, freshness)
+
+
+def test_the_state_of_the_data_is_said_in_sentences() -> None:
+    fresh, late, silent = (
+        source("pos", "fresh", 1),
+        source("crm", "late", 30),
+        source("stock", "silent", None),
+    )
+
+    assert status_sentences(DataState("v", (fresh, late, silent)))[0] == (
+        "bad",
+        "Stock is silent: nothing has arrived yet.",
+    )
+    assert status_sentences(DataState("v", (fresh, late)))[0][1].startswith("Crm is late: known only until ")
+    assert status_sentences(DataState("v", (fresh, fresh)))[0][1].startswith("Both sources are fresh")
+    assert status_sentences(DataState("v", ()))[0][0] == "warn"
+    assert status_sentences(DataState("v", (fresh, late)), [fresh]) == [
+        ("good", "Pos, the only source behind this page, is fresh.")
+    ]
+    assert status_sentences(DataState("v", (fresh, late)), []) == []
+    many = status_sentences(DataState("v", (late, late, late)))
+    assert [text.split(":")[0] for _, text in many] == ["3 sources are late"]
+
+
+def test_a_card_is_as_old_as_its_oldest_source() -> None:
+    """Sources of another currency or of other days have no part in it."""
+    mart = "marts.daily_store_sales"
+    first, last = date(2026, 6, 1), date(2026, 6, 29)
+    coverage = (
+        Coverage(mart, "pos", "EUR", first, last, 9),
+        Coverage(mart, "shop", "EUR", first, last, 9),
+        Coverage(mart, "dollars", "USD", first, last, 9),
+        Coverage(mart, "long_ago", "EUR", date(2019, 4, 1), date(2019, 4, 30), 9),
+    )
+    sources = tuple(
+        source(name, "fresh", hours) for name, hours in [("pos", 3), ("shop", 5), ("dollars", 90), ("long_ago", 99)]
+    )
+    state = DataState("v", sources, coverage)
+    answer = daily(["Centro"])
+
+    assert {s.source for s in state.behind(answer)} == {"pos", "shop"}
+    assert as_of(state.behind(answer)) == NOW - timedelta(hours=5)
+    assert [s.source for s in state.behind(replace(answer, filters=Filters(source="pos")))] == ["pos"]
+
+
+def test_the_currency_of_most_receipts_is_shown_unless_one_is_chosen() -> None:
+    mart, day = "marts.daily_store_sales", date(2026, 6, 1)
+    coverage = (Coverage(mart, "a", "JPY", day, day, 5), Coverage(mart, "b", "EUR", day, day, 50))
+    state = DataState("v", (), coverage)
+
+    assert state.with_currency(Filters()).currency == "EUR"
+    assert state.with_currency(Filters(source="a")).currency == "JPY"
+    assert state.with_currency(Filters(currency="JPY")).currency == "JPY"
+    assert DataState("v", ()).with_currency(Filters()).currency is None

@@ -1,0 +1,23 @@
+-- One row per line of a supplier's delivery, from the latest document that tells of the delivery.
+-- Reads stage_deliveries.
+select
+    core.key(%(source)s, 'delivery', line.delivery) as delivery_id,
+    (row_number() over (partition by line.delivery order by line.raw_id, line.stage_id))::integer as line_number,
+    %(source)s as source,
+    line.delivery as source_delivery_id,
+    core.key(%(source)s, 'supplier', line.supplier) as supplier_id,
+    line.store_id,
+    core.key(%(catalogue)s, line.product_key) as product_id,
+    line.delivered_at,
+    line.quantity,
+    line.unit_cost,
+    line.expires_on,
+    line.raw_id,
+    line.load_id,
+    line.delivered_at as valid_from
+from stage_deliveries as line
+inner join (
+    select delivery, max(document_id) as document_id
+    from stage_deliveries
+    group by delivery
+) as latest on line.delivery = latest.delivery and line.document_id = latest.document_id

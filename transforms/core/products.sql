@@ -1,0 +1,69 @@
+-- One row per product named in the batch. Reads stage_products (the source's list), stage_sale_lines and the stock
+-- stages. A product list knows the name best; else the name on the newest sale counts, whatever arrives first.
+with listed as (
+    select distinct on (product_key) *
+    from stage_products
+    order by product_key asc, updated_at desc nulls last, raw_id desc
+),
+
+sold as (
+    select distinct on (product_key)
+        product_key, product_name, category, currency_code, sold_at, raw_id, load_id
+    from stage_sale_lines
+    where product_key is not null
+    order by product_key asc, sold_at desc, raw_id desc
+),
+
+stocked as (
+    select product_key, min(raw_id) as raw_id, min(load_id) as load_id
+    from (
+        select product_key, raw_id, load_id from stage_stock_levels
+        union all
+        select product_key, raw_id, load_id from stage_stock_movements
+        union all
+        select product_key, raw_id, load_id from stage_deliveries
+    ) as mentioned
+    group by product_key
+),
+
+named as (
+    select product_key from listed
+    union
+    select product_key from sold
+    union
+    select product_key from stocked
+)
+
+select
+    core.key(%(catalogue)s, named.product_key) as product_id,
+    %(catalogue)s as catalogue,
+    named.product_key,
+    coalesce(
+        listed.product_name,
+        case when known.is_master then known.product_name end,
+        case when sold.sold_at >= coalesce(known.named_at, '-infinity') then sold.product_name end,
+        known.product_name,
+        sold.product_name,
+        named.product_key
+    ) as product_name,
+    coalesce(
+        listed.category,
+        case when known.is_master then known.category end,
+        case when sold.sold_at >= coalesce(known.named_at, '-infinity') then sold.category end,
+        known.category,
+        sold.category
+    ) as category,
+    coalesce(listed.kind, known.kind, 'sold') as kind,
+    coalesce(listed.unit, known.unit) as unit,
+    coalesce(listed.list_price, known.list_price) as list_price,
+    coalesce(known.currency_code, sold.currency_code, %(currency_code)s) as currency_code,
+    listed.product_key is not null or coalesce(known.is_master, false) as is_master,
+    greatest(known.named_at, sold.sold_at) as named_at,
+    coalesce(known.source, %(source)s) as source,
+    coalesce(listed.raw_id, known.raw_id, sold.raw_id, stocked.raw_id) as raw_id,
+    coalesce(listed.load_id, known.load_id, sold.load_id, stocked.load_id) as load_id
+from named
+left join listed on named.product_key = listed.product_key
+left join sold on named.product_key = sold.product_key
+left join stocked on named.product_key = stocked.product_key
+left join core.products as known on core.key(%(catalogue)s, named.product_key) = known.product_id

@@ -1,0 +1,17 @@
+-- One row per product and store, as last counted; an older count never replaces a newer one.
+-- Reads stage_stock_levels, core.stock_levels.
+select distinct on (level.product_key, level.store_id)
+    core.key(%(catalogue)s, level.product_key) as product_id,
+    level.store_id,
+    level.on_hand_quantity,
+    level.reorder_level,
+    level.counted_at,
+    %(source)s as source,
+    level.raw_id,
+    level.load_id,
+    level.counted_at as valid_from
+from stage_stock_levels as level
+left join core.stock_levels as known
+    on core.key(%(catalogue)s, level.product_key) = known.product_id and level.store_id = known.store_id
+where coalesce(level.counted_at, '-infinity') >= coalesce(known.counted_at, '-infinity')
+order by level.product_key asc, level.store_id asc, level.counted_at desc nulls last, level.raw_id desc
