@@ -1621,6 +1621,7 @@ CREATE TABLE core.products (
     known_from timestamp with time zone DEFAULT now() NOT NULL,
     change_cause text DEFAULT 'new'::text NOT NULL,
     rule_version text DEFAULT '0'::text NOT NULL,
+    source_updated_at timestamp with time zone,
     CONSTRAINT products_change_cause_is_known_check CHECK ((change_cause = ANY (ARRAY['new'::text, 'late'::text, 'correction'::text, 'refund'::text, 'delete'::text, 'return'::text, 'rule change'::text, 'merge'::text]))),
     CONSTRAINT products_kind_is_known_check CHECK ((kind = ANY (ARRAY['sold'::text, 'ingredient'::text])))
 );
@@ -1663,6 +1664,8 @@ COMMENT ON COLUMN core.products.change_cause IS 'Why this version exists: new, l
 
 COMMENT ON COLUMN core.products.rule_version IS 'Version of contract and rules that made it; see ops.rule_versions.';
 
+COMMENT ON COLUMN core.products.source_updated_at IS 'When the product list last changed the product, as it says; null where it says nothing.';
+
 CREATE TABLE core.sale_lines (
     sale_id uuid NOT NULL,
     line_number integer NOT NULL,
@@ -1686,6 +1689,7 @@ CREATE TABLE core.sale_lines (
     known_from timestamp with time zone DEFAULT now() NOT NULL,
     change_cause text DEFAULT 'new'::text NOT NULL,
     rule_version text DEFAULT '0'::text NOT NULL,
+    gift_card_amount numeric(14,2),
     CONSTRAINT sale_lines_amount_origin_is_known_check CHECK ((amount_origin = ANY (ARRAY['received'::text, 'rebuilt'::text, 'unknown'::text]))),
     CONSTRAINT sale_lines_change_cause_is_known_check CHECK ((change_cause = ANY (ARRAY['new'::text, 'late'::text, 'correction'::text, 'refund'::text, 'delete'::text, 'return'::text, 'rule change'::text, 'merge'::text]))),
     CONSTRAINT sale_lines_quantity_is_not_zero_check CHECK ((quantity <> (0)::numeric)),
@@ -1738,6 +1742,8 @@ COMMENT ON COLUMN core.sale_lines.change_cause IS 'Why this version exists: new,
 
 COMMENT ON COLUMN core.sale_lines.rule_version IS 'Version of contract and rules that made it; see ops.rule_versions.';
 
+COMMENT ON COLUMN core.sale_lines.gift_card_amount IS 'What a gift card sold by this line was sold for; no revenue; null where the line sells none.';
+
 CREATE TABLE core.sales (
     sale_id uuid NOT NULL,
     source text NOT NULL,
@@ -1768,6 +1774,7 @@ CREATE TABLE core.sales (
     change_cause text DEFAULT 'new'::text NOT NULL,
     rule_version text DEFAULT '0'::text NOT NULL,
     source_customer_id text,
+    gift_card_amount numeric(14,2),
     CONSTRAINT sales_change_cause_is_known_check CHECK ((change_cause = ANY (ARRAY['new'::text, 'late'::text, 'correction'::text, 'refund'::text, 'delete'::text, 'return'::text, 'rule change'::text, 'merge'::text]))),
     CONSTRAINT sales_event_is_known_check CHECK ((event = ANY (ARRAY['sale'::text, 'refund'::text, 'voided'::text, 'void'::text]))),
     CONSTRAINT sales_only_reversals_reverse_check CHECK (((event = ANY (ARRAY['refund'::text, 'void'::text])) OR (reverses_sale_id IS NULL)))
@@ -1832,6 +1839,8 @@ COMMENT ON COLUMN core.sales.change_cause IS 'Why this version exists: new, late
 COMMENT ON COLUMN core.sales.rule_version IS 'Version of contract and rules that made it; see ops.rule_versions.';
 
 COMMENT ON COLUMN core.sales.source_customer_id IS 'What the source calls the customer, whoever that turns out to be; null where the receipt names none.';
+
+COMMENT ON COLUMN core.sales.gift_card_amount IS 'What gift cards sold on the receipt were sold for; no revenue; null where it sells none.';
 
 CREATE TABLE core.stock_levels (
     product_id uuid NOT NULL,
@@ -2809,7 +2818,8 @@ CREATE TABLE core_history.products_versions (
     valid_to timestamp with time zone,
     known_to timestamp with time zone NOT NULL,
     closed_cause text NOT NULL,
-    known_during tstzrange GENERATED ALWAYS AS (tstzrange(known_from, known_to)) STORED NOT NULL
+    known_during tstzrange GENERATED ALWAYS AS (tstzrange(known_from, known_to)) STORED NOT NULL,
+    source_updated_at timestamp with time zone
 );
 
 COMMENT ON TABLE core_history.products_versions IS 'One row per closed version of a row of core.products: what was known from known_from until known_to.';
@@ -2833,6 +2843,7 @@ CREATE VIEW core_history.products AS
     products.known_from,
     products.change_cause,
     products.rule_version,
+    products.source_updated_at,
     NULL::timestamp with time zone AS valid_to,
     NULL::timestamp with time zone AS known_to,
     NULL::text AS closed_cause
@@ -2856,6 +2867,7 @@ UNION ALL
     products_versions.known_from,
     products_versions.change_cause,
     products_versions.rule_version,
+    products_versions.source_updated_at,
     products_versions.valid_to,
     products_versions.known_to,
     products_versions.closed_cause
@@ -2881,7 +2893,8 @@ CREATE VIEW core_asof.products AS
     valid_from,
     known_from,
     change_cause,
-    rule_version
+    rule_version,
+    source_updated_at
    FROM core_history.products
   WHERE ((known_from <= (current_setting('panpan.as_of'::text))::timestamp with time zone) AND ((known_to IS NULL) OR (known_to > (current_setting('panpan.as_of'::text))::timestamp with time zone)));
 
@@ -2913,7 +2926,8 @@ CREATE TABLE core_history.sale_lines_versions (
     valid_to timestamp with time zone,
     known_to timestamp with time zone NOT NULL,
     closed_cause text NOT NULL,
-    known_during tstzrange GENERATED ALWAYS AS (tstzrange(known_from, known_to)) STORED NOT NULL
+    known_during tstzrange GENERATED ALWAYS AS (tstzrange(known_from, known_to)) STORED NOT NULL,
+    gift_card_amount numeric(14,2)
 );
 
 COMMENT ON TABLE core_history.sale_lines_versions IS 'One row per closed version of a row of core.sale_lines: what was known from known_from until known_to.';
@@ -2941,6 +2955,7 @@ CREATE VIEW core_history.sale_lines AS
     sale_lines.known_from,
     sale_lines.change_cause,
     sale_lines.rule_version,
+    sale_lines.gift_card_amount,
     NULL::timestamp with time zone AS valid_to,
     NULL::timestamp with time zone AS known_to,
     NULL::text AS closed_cause
@@ -2968,6 +2983,7 @@ UNION ALL
     sale_lines_versions.known_from,
     sale_lines_versions.change_cause,
     sale_lines_versions.rule_version,
+    sale_lines_versions.gift_card_amount,
     sale_lines_versions.valid_to,
     sale_lines_versions.known_to,
     sale_lines_versions.closed_cause
@@ -2997,7 +3013,8 @@ CREATE VIEW core_asof.sale_lines AS
     valid_from,
     known_from,
     change_cause,
-    rule_version
+    rule_version,
+    gift_card_amount
    FROM core_history.sale_lines
   WHERE ((known_from <= (current_setting('panpan.as_of'::text))::timestamp with time zone) AND ((known_to IS NULL) OR (known_to > (current_setting('panpan.as_of'::text))::timestamp with time zone)));
 
@@ -3036,7 +3053,8 @@ CREATE TABLE core_history.sales_versions (
     known_to timestamp with time zone NOT NULL,
     closed_cause text NOT NULL,
     known_during tstzrange GENERATED ALWAYS AS (tstzrange(known_from, known_to)) STORED NOT NULL,
-    source_customer_id text
+    source_customer_id text,
+    gift_card_amount numeric(14,2)
 );
 
 COMMENT ON TABLE core_history.sales_versions IS 'One row per closed version of a row of core.sales: what was known from known_from until known_to.';
@@ -3071,6 +3089,7 @@ CREATE VIEW core_history.sales AS
     sales.change_cause,
     sales.rule_version,
     sales.source_customer_id,
+    sales.gift_card_amount,
     NULL::timestamp with time zone AS valid_to,
     NULL::timestamp with time zone AS known_to,
     NULL::text AS closed_cause
@@ -3105,6 +3124,7 @@ UNION ALL
     sales_versions.change_cause,
     sales_versions.rule_version,
     sales_versions.source_customer_id,
+    sales_versions.gift_card_amount,
     sales_versions.valid_to,
     sales_versions.known_to,
     sales_versions.closed_cause
@@ -3141,7 +3161,8 @@ CREATE VIEW core_asof.sales AS
     known_from,
     change_cause,
     rule_version,
-    source_customer_id
+    source_customer_id,
+    gift_card_amount
    FROM core_history.sales
   WHERE ((known_from <= (current_setting('panpan.as_of'::text))::timestamp with time zone) AND ((known_to IS NULL) OR (known_to > (current_setting('panpan.as_of'::text))::timestamp with time zone)));
 

@@ -23,7 +23,7 @@ from db.connection import connect
 from panpan.errors import ContractError, DatabaseError, DocumentRefused, PanpanError
 from panpan.settings import Settings
 from transforms.contract import Contract, Kind, load_contracts
-from transforms.intake import Load, Taken, take_load
+from transforms.intake import RAW_IDS_PER_DOCUMENT, Load, Taken, take_load
 from transforms.matching.match import match_customers, start_affected
 from transforms.merge import create_result, merge, remove, set_column
 from transforms.published import publish_figures
@@ -213,6 +213,7 @@ def _build_core(connection: PgConnection, contract: Contract, batch: _Batch) -> 
         "currency_code": contract.currency_code,
         "time_zone": contract.time_zone,
         "known_at": batch.known_at,
+        "raw_ids_per_document": RAW_IDS_PER_DOCUMENT,
         "rule_version": keep_rule_version(connection, contract),
     }
     kinds = _staged_kinds(connection, contract)

@@ -10,7 +10,7 @@ from transforms.merge import Table
 DIMENSIONS = (
     Table("core", "stores", ("store_id",)),
     Table("core", "suppliers", ("supplier_id",)),
-    Table("core", "products", ("product_id",), bookkeeping=("named_at",)),
+    Table("core", "products", ("product_id",), bookkeeping=("named_at", "source_updated_at")),
     Table("core", "employees", ("employee_id",)),
 )
 # Filled by transforms/matching, from what the sources tell of customers.

@@ -153,7 +153,10 @@ def test_a_gift_card_sold_is_a_line_without_revenue(till: Callable[..., None], a
     )
 
     assert figures(ask) == [(3, 1, 0, 0)]
-    assert ask("select count(*) from core.sale_lines") == [(2,)]
+    assert ask("select gift_card_amount from core.sale_lines order by line_number") == [(25,), (None,)]
+    assert ask(
+        "select net_amount, gift_card_amount, amount from core.sales inner join core.payments using (sale_id)"
+    ) == [(3, 25, 28)]
 
 
 def test_names_of_one_product_are_one_product_with_the_newest_spelling(till: Callable[..., None], ask: Ask) -> None:

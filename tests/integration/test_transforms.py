@@ -659,6 +659,41 @@ def test_a_delivery_is_replaced_as_a_set(warehouse: Settings, deliver: Deliver, 
     ) == [(1, "FLOUR", 20)]
 
 
+def test_a_load_that_ends_late_never_replaces_what_came_after_it(
+    warehouse: Settings, deliver: Deliver, ask: Ask
+) -> None:
+    def item(name: str) -> str:
+        known = {"item_id": "1", "sku": "FLOUR", "name": name, "kind": "ingredient", "unit": "kg", "reorder_level": "1"}
+        return json.dumps({"items": [{**known, "supplier_id": "S1", "supplier_name": name, "status": "active"}]})
+
+    def level(on_hand: str) -> str:
+        known = {"item_id": "1", "location_id": "W-NORTE", "sku": "FLOUR", "counted_at": "2026-06-10T20:00:00+02:00"}
+        return json.dumps({"levels": [{**known, "on_hand": on_hand}]})
+
+    def used(quantity: str) -> str:
+        known = {"movement_id": "M1", "sku": "FLOUR", "location_id": "W-NORTE", "kind": "use"}
+        return json.dumps({"movements": [{**known, "quantity": quantity, "moved_at": "2026-06-10T12:00:00+02:00"}]})
+
+    def all_of(name: str, number: str, status: str) -> None:
+        deliver("inventory", item(name), "items", status=status)
+        deliver("inventory", level(number), "levels", status=status)
+        deliver("inventory", used(f"-{number}"), "movements", status=status)
+        deliver("inventory", delivery("D1", ("FLOUR", number)), "deliveries", status=status)
+
+    all_of("Old flour", "1", "open")  # begun first, ends last; no source says when it changed what
+    all_of("Flour", "2", "received")
+    run(warehouse)
+    ask("update ops.loads set status = 'received' where status = 'open'")
+    run(warehouse)
+
+    assert ask("select product_name from core.products") == [("Flour",)]
+    assert ask("select distinct reorder_level, load_id from core.inventory") == [(1, 5)]
+    assert ask("select on_hand_quantity from core.stock_levels") == [(2,)]
+    assert ask("select quantity from core.stock_movements") == [(-2,)]
+    assert ask("select quantity from core.deliveries") == [(2,)]
+    assert ask("select distinct load_id > 4 from core.suppliers") == [(True,)]
+
+
 # --- again, in another order, and by another way -----------------------------------------------------------
 
 

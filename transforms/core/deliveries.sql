@@ -1,5 +1,5 @@
--- One row per line of a supplier's delivery, from the latest document that tells of the delivery.
--- Reads stage_deliveries.
+-- One row per line of a supplier's delivery, from the latest document that tells of the delivery, also when an earlier
+-- document's load comes late. Reads stage_deliveries, core.deliveries.
 select
     core.key(%(source)s, 'delivery', line.delivery) as delivery_id,
     (row_number() over (partition by line.delivery order by line.raw_id, line.stage_id))::integer as line_number,
@@ -21,3 +21,10 @@ inner join (
     from stage_deliveries
     group by delivery
 ) as latest on line.delivery = latest.delivery and line.document_id = latest.document_id
+left join (
+    select delivery_id, max(raw_id) as raw_id
+    from core.deliveries
+    where delivery_id in (select core.key(%(source)s, 'delivery', delivery) from stage_deliveries)
+    group by delivery_id
+) as known on core.key(%(source)s, 'delivery', line.delivery) = known.delivery_id
+where known.delivery_id is null or line.document_id >= known.raw_id / %(raw_ids_per_document)s

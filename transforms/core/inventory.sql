@@ -1,16 +1,22 @@
--- One row per item the inventory system lists; one to one with the product. Reads stage_products.
-select distinct on (product_key)
-    core.key(%(catalogue)s, product_key) as product_id,
-    product_key as sku,
-    unit,
-    unit_cost,
-    reorder_level,
-    case when supplier is not null then core.key(%(source)s, 'supplier', supplier) end as supplier_id,
-    coalesce(is_active, true) as is_active,
-    updated_at as source_updated_at,
+-- One row per item the inventory system lists; one to one with the product. An older version, or one received earlier,
+-- never replaces a newer one. Reads stage_products, core.inventory.
+select distinct on (item.product_key)
+    core.key(%(catalogue)s, item.product_key) as product_id,
+    item.product_key as sku,
+    item.unit,
+    item.unit_cost,
+    item.reorder_level,
+    case when item.supplier is not null then core.key(%(source)s, 'supplier', item.supplier) end as supplier_id,
+    coalesce(item.is_active, true) as is_active,
+    item.updated_at as source_updated_at,
     %(source)s as source,
-    raw_id,
-    load_id,
-    updated_at as valid_from
-from stage_products
-order by product_key asc, updated_at desc nulls last, raw_id desc
+    item.raw_id,
+    item.load_id,
+    item.updated_at as valid_from
+from stage_products as item
+left join core.inventory as known on core.key(%(catalogue)s, item.product_key) = known.product_id
+where
+    known.product_id is null
+    or (coalesce(item.updated_at, '-infinity'), item.raw_id)
+    >= (coalesce(known.source_updated_at, '-infinity'), known.raw_id)
+order by item.product_key asc, item.updated_at desc nulls last, item.raw_id desc

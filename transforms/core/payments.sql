@@ -5,7 +5,10 @@ select
     coalesce(receipt.payment_method, case when receipt.card_brand is not null then 'card' end) as method,
     receipt.card_brand,
     receipt.card_last_digits,
-    receipt.net_amount + coalesce(receipt.tax_amount, 0) + coalesce(receipt.tip_amount, 0) as amount,
+    receipt.net_amount
+    + coalesce(receipt.tax_amount, 0)
+    + coalesce(receipt.tip_amount, 0)
+    + coalesce(receipt.gift_card_amount, 0) as amount,
     receipt.currency_code,
     receipt.payment_reference as source_payment_id,
     receipt.raw_id,

@@ -1,9 +1,16 @@
--- One row per product named in the batch. Reads stage_products (the source's list), stage_sale_lines and the stock
--- stages. A product list knows the name best; else the name on the newest sale counts, whatever arrives first.
+-- One row per product named in the batch. Reads stage_products (the source's list), stage_sale_lines, the stock stages
+-- and core.products. The newest version of a product list knows the name best; else the name on the newest sale counts,
+-- whatever arrives first.
 with listed as (
-    select distinct on (product_key) *
-    from stage_products
-    order by product_key asc, updated_at desc nulls last, raw_id desc
+    select distinct on (item.product_key) item.*
+    from stage_products as item
+    left join core.products as known
+        on core.key(%(catalogue)s, item.product_key) = known.product_id and known.is_master
+    where
+        known.product_id is null
+        or (coalesce(item.updated_at, '-infinity'), item.raw_id)
+        >= (coalesce(known.source_updated_at, '-infinity'), known.raw_id)
+    order by item.product_key asc, item.updated_at desc nulls last, item.raw_id desc
 ),
 
 sold as (
@@ -59,6 +66,7 @@ select
     coalesce(known.currency_code, sold.currency_code, %(currency_code)s) as currency_code,
     listed.product_key is not null or coalesce(known.is_master, false) as is_master,
     greatest(known.named_at, sold.sold_at) as named_at,
+    coalesce(listed.updated_at, known.source_updated_at) as source_updated_at,
     coalesce(known.source, %(source)s) as source,
     coalesce(listed.raw_id, known.raw_id, sold.raw_id, stocked.raw_id) as raw_id,
     coalesce(listed.load_id, known.load_id, sold.load_id, stocked.load_id) as load_id

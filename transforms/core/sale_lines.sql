@@ -15,6 +15,7 @@ select
     line.discount_amount,
     line.net_amount,
     line.tax_amount,
+    line.gift_card_amount,
     line.currency_code,
     line.amount_origin,
     line.note,

@@ -21,6 +21,7 @@ select
     receipt.net_amount,
     receipt.tax_amount,
     receipt.tip_amount,
+    receipt.gift_card_amount,
     receipt.payment_reference,
     receipt.reverses_receipt_number,
     case when receipt.event in ('refund', 'void') then known.reverses_sale_id end as reverses_sale_id,

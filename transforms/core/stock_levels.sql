@@ -1,4 +1,5 @@
--- One row per product and store, as last counted; an older count never replaces a newer one.
+-- One row per product and store, as last counted; an older count, or one received earlier,
+-- never replaces a newer one.
 -- Reads stage_stock_levels, core.stock_levels.
 select distinct on (level.product_key, level.store_id)
     core.key(%(catalogue)s, level.product_key) as product_id,
@@ -13,5 +14,8 @@ select distinct on (level.product_key, level.store_id)
 from stage_stock_levels as level
 left join core.stock_levels as known
     on core.key(%(catalogue)s, level.product_key) = known.product_id and level.store_id = known.store_id
-where coalesce(level.counted_at, '-infinity') >= coalesce(known.counted_at, '-infinity')
+where
+    known.product_id is null
+    or (coalesce(level.counted_at, '-infinity'), level.raw_id)
+    >= (coalesce(known.counted_at, '-infinity'), known.raw_id)
 order by level.product_key asc, level.store_id asc, level.counted_at desc nulls last, level.raw_id desc

@@ -1,4 +1,5 @@
--- One row per movement, in its latest version. Reads stage_stock_movements, core.stock_movements.
+-- One row per movement, in its latest version: the source's own update time decides, then the order received.
+-- Reads stage_stock_movements, core.stock_movements.
 select distinct on (move.movement)
     core.key(%(source)s, 'movement', move.movement) as movement_id,
     %(source)s as source,
@@ -17,5 +18,8 @@ select distinct on (move.movement)
 from stage_stock_movements as move
 left join core.stock_movements as known
     on core.key(%(source)s, 'movement', move.movement) = known.movement_id
-where coalesce(move.updated_at, 'infinity') >= coalesce(known.source_updated_at, '-infinity')
+where
+    known.movement_id is null
+    or (coalesce(move.updated_at, '-infinity'), move.raw_id)
+    >= (coalesce(known.source_updated_at, '-infinity'), known.raw_id)
 order by move.movement asc, move.updated_at desc nulls last, move.raw_id desc
