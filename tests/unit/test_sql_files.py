@@ -69,5 +69,5 @@ def test_last_select_names_its_columns(path: Path) -> None:
 def test_parameters_are_those_the_run_gives(path: Path) -> None:
     used = set(re.findall(r"%\((\w+)\)s", path.read_text(encoding="utf-8")))
 
-    assert used <= {"source", "catalogue", "currency_code", "known_at", "time_zone"}
+    assert used <= {"source", "catalogue", "currency_code", "known_at", "time_zone", "raw_ids_per_document"}
     assert not re.search(r"%(?!\(\w+\)s|%)", statement(path)), "a percent sign of its own is written twice"
