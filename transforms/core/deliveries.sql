@@ -24,7 +24,7 @@ inner join (
 left join (
     select delivery_id, max(raw_id) as raw_id
     from core.deliveries
-    where delivery_id in (select core.key(%(source)s, 'delivery', delivery) from stage_deliveries)
+    where delivery_id in (select core.key(%(source)s, 'delivery', staged.delivery) from stage_deliveries as staged)
     group by delivery_id
 ) as known on core.key(%(source)s, 'delivery', line.delivery) = known.delivery_id
 where known.delivery_id is null or line.document_id >= known.raw_id / %(raw_ids_per_document)s
