@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -163,9 +163,7 @@ class Preview:
 
         Errors: UnknownPage; DatabaseError when the marts can't be read.
         """
-        dashboard = self.catalogue.dashboards.get(name)
-        if dashboard is None:
-            raise UnknownPage(f"there is no dashboard {name!r}")
+        dashboard = self._dashboard(name)
 
         def make(connection: PgConnection, state: DataState, filters: Filters) -> DashboardView:
             tabs = []
@@ -190,15 +188,30 @@ class Preview:
 
     def download(self, name: str, filters: Filters) -> tuple[Answer, list[SourceState]]:
         """Every row of one question, and the sources behind it. Errors: as `question`."""
-        question = self._known(name)
+        [download] = self.downloads([self._known(name)], filters)
+        return download
+
+    def downloads(self, questions: Sequence[Question], filters: Filters) -> list[tuple[Answer, list[SourceState]]]:
+        """Every row of several questions, answered in one snapshot."""
         with self._readers, snapshot(self.settings) as connection:
             state = read_coverage(connection, read_version(connection))
-            answer = ask(connection, question, state.with_currency(filters), most_rows=None)
-            return answer, state.behind(answer)
+            filters = state.with_currency(filters)
+            answers = [ask(connection, question, filters, most_rows=None) for question in questions]
+            return [(answer, state.behind(answer)) for answer in answers]
+
+    def questions_of(self, name: str) -> list[Question]:
+        """The questions of a dashboard, each once. Errors: UnknownPage."""
+        names = dict.fromkeys(self._dashboard(name).question_names())
+        return [self.catalogue.questions[each] for each in names]
 
     def is_reachable(self) -> bool:
         """Whether the marts can be read."""
         return is_reachable(self.settings)
+
+    def _dashboard(self, name: str) -> Dashboard:
+        if name not in self.catalogue.dashboards:
+            raise UnknownPage(f"there is no dashboard {name!r}")
+        return self.catalogue.dashboards[name]
 
     def _known(self, name: str) -> Question:
         if name not in self.catalogue.questions:

@@ -4,8 +4,10 @@ Commands about Metabase: metabase plan, apply, audit, preview.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +31,18 @@ from panpan.cli.options import AsJson, Home
 from panpan.errors import CheckFailed
 from panpan.local.files import lock, write_private
 from panpan.settings import CHECKOUT, HOME_FILE, PREFIX, Settings, load_settings
+
+
+class FileKind(StrEnum):
+    """What a dashboard may be written as."""
+
+    html = "html"
+    pdf = "pdf"
+    png = "png"
+    xlsx = "xlsx"
+    csv = "csv"
+    json = "json"
+
 
 MEMORY_FILE = "metabase.json"
 LOCK_FILE = "metabase.lock"
@@ -120,17 +134,28 @@ def audit_(home: Home = None, wait: Wait = 30, as_json: AsJson = False) -> None:
 @commands.command("preview")
 def preview(
     names: Annotated[list[str] | None, typer.Argument(metavar="[DASHBOARD]...", help="Which; all by default.")] = None,
+    format_: Annotated[FileKind, typer.Option("--format", help="Of the files written with --to.")] = FileKind.html,
+    to: Annotated[Path | None, typer.Option("--to", help="Folder to write files into.", file_okay=False)] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """
     The same dashboards from the same files without a Metabase: each card with its figure, and where to look at it.
 
-    Example: panpan metabase preview sales
+    With --to each dashboard becomes a file: html, pdf, png, xlsx; csv and json are one file per question.
+    Example: panpan metabase preview sales --format pdf --to reports
     """
     settings = load_settings(home=home)
     pages = Preview(settings)
     chosen = names or list(pages.catalogue.dashboards)
+    if to is not None:
+        with output.step(f"writing {format_.value} files"):
+            files = [str(file) for name in chosen for file in write_files(pages, name, format_, to)]
+        if as_json:
+            output.print_json({"files": files})
+        else:
+            output.results.print("\n".join(files), markup=False, highlight=False)
+        return
     facts = [dashboard_facts(pages, name, settings) for name in chosen]
     if as_json:
         output.print_json({"dashboards": facts})
@@ -138,6 +163,38 @@ def preview(
     for page in facts:
         cards = [(c["title"], c["says"], c["rows"], c["as_of"]) for c in page["cards"]]
         output.print_table(f"{page['title']}: {page['url']}", ["card", "says", "rows", "data as of"], cards)
+
+
+def write_files(pages: Preview, name: str, kind: FileKind, folder: Path) -> list[Path]:
+    """
+    The files of one dashboard.
+
+    Errors: UnknownPage; DatabaseError when a question fails; UsageError for more rows than a sheet holds.
+    """
+    # Read here, because spreadsheets and PDF would cost every other command half a second.
+    from metabase.export import to_csv, to_json, to_xlsx  # noqa: PLC0415  # as said
+    from metabase.sheets import to_pdf, to_png  # noqa: PLC0415  # as said
+    from panpan.web.app import Pages, whole  # noqa: PLC0415  # as said
+
+    made: dict[str, str | bytes] = {}
+    if kind == FileKind.html:
+        made[name] = Pages(pages.settings, pages).dashboard_file(name)
+    elif kind in (FileKind.pdf, FileKind.png):
+        view = pages.dashboard(name, Filters())
+        made[name] = to_pdf(view) if kind == FileKind.pdf else to_png(view)
+    else:
+        answers = [(whole(a), sources) for a, sources in pages.downloads(pages.questions_of(name), Filters())]
+        if kind == FileKind.xlsx:
+            made[name] = to_xlsx(answers)
+        elif kind == FileKind.csv:
+            made = {answer.question.name: to_csv(answer) for answer, _ in answers}
+        else:
+            made = {a.question.name: json.dumps(to_json(a, sources), ensure_ascii=False) for a, sources in answers}
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {folder / f"{stem}.{kind.value}": content for stem, content in made.items()}
+    for file, content in files.items():
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return list(files)
 
 
 @contextmanager

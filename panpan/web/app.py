@@ -24,10 +24,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from metabase.export import to_csv, to_json
+from metabase.answers import Answer
+from metabase.desired import web_address
+from metabase.export import to_csv, to_json, to_xlsx
 from metabase.formats import write_moment
 from metabase.parameters import Filters
 from metabase.preview import Preview, UnknownPage, status_sentences
+from metabase.sheets import to_pdf, to_png
 from panpan.errors import DatabaseError, PanpanError, UsageError
 from panpan.settings import Settings
 from panpan.web import evolution
@@ -47,6 +50,12 @@ HEADERS = {
     "cache-control": "no-store",
 }
 STATUSES: dict[type[PanpanError], int] = {UnknownPage: 404, UsageError: 400, DatabaseError: 503}
+MEDIA_TYPES = {
+    "csv": "text/csv",
+    "pdf": "application/pdf",
+    "png": "image/png",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
 HEADLINES = {
     400: "That can't be shown",
     404: "There is no such page",
@@ -65,8 +74,12 @@ def build_app(settings: Settings, preview: Preview | None = None) -> Starlette:
     pages = Pages(settings, preview or Preview(settings))
     routes = [
         Route("/", pages.overview),
+        Route("/dashboards/{name}.pdf", pages.dashboard_pdf),
+        Route("/dashboards/{name}.png", pages.dashboard_png),
+        Route("/dashboards/{name}.xlsx", pages.dashboard_xlsx),
         Route("/dashboards/{name}", pages.dashboard),
         Route("/questions/{name}.csv", pages.question_csv),
+        Route("/questions/{name}.xlsx", pages.question_xlsx),
         Route("/questions/{name}.json", pages.question_json),
         Route("/questions/{name}", pages.question),
         Route("/evolve/{metric}/{day}", pages.evolve),
@@ -117,6 +130,28 @@ class Pages:
             here=view.dashboard.name,
         )
 
+    def dashboard_pdf(self, request: Request) -> Response:
+        view = self.preview.dashboard(request.path_params["name"], _filters(request))
+        return attached(to_pdf(view), f"{view.dashboard.name}.pdf")
+
+    def dashboard_png(self, request: Request) -> Response:
+        view = self.preview.dashboard(request.path_params["name"], _filters(request))
+        return attached(to_png(view), f"{view.dashboard.name}.png")
+
+    def dashboard_xlsx(self, request: Request) -> Response:
+        """A workbook with a sheet for each question of the dashboard."""
+        name = request.path_params["name"]
+        answers = self.preview.downloads(self.preview.questions_of(name), _filters(request))
+        return attached(to_xlsx([(whole(answer), sources) for answer, sources in answers]), f"{name}.xlsx")
+
+    def dashboard_file(self, name: str) -> str:
+        """A dashboard as one HTML file that needs no server; its links lead to the pages here."""
+        view = self.preview.dashboard(name, Filters())
+        style = (FOLDER / "static" / "panpan.css").read_text(encoding="utf-8")
+        template = self.templates.get_template("dashboard.html")
+        page = template.render(view=view, query="", asked=Filters(), here=name, style=style)
+        return page.replace('href="/', f'href="{web_address(self.settings)}/')
+
     def question(self, request: Request) -> Response:
         view = self.preview.question(request.path_params["name"], _filters(request))
         return self._page(
@@ -125,10 +160,11 @@ class Pages:
 
     def question_csv(self, request: Request) -> Response:
         answer, _ = self.preview.download(request.path_params["name"], _filters(request))
-        if answer.failure:
-            raise DatabaseError("the figures could not be worked out", cause=answer.failure)
-        name = f'attachment; filename="{answer.question.name}.csv"'
-        return Response(to_csv(answer), media_type="text/csv", headers={"content-disposition": name})
+        return attached(to_csv(whole(answer)), f"{answer.question.name}.csv")
+
+    def question_xlsx(self, request: Request) -> Response:
+        answer, sources = self.preview.download(request.path_params["name"], _filters(request))
+        return attached(to_xlsx([(whole(answer), sources)]), f"{answer.question.name}.xlsx")
 
     def question_json(self, request: Request) -> Response:
         answer, sources = self.preview.download(request.path_params["name"], _filters(request))
@@ -197,6 +233,19 @@ class SafeHeaders:
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+def whole(answer: Answer) -> Answer:
+    """An answer that may be downloaded. Errors: DatabaseError when the question failed."""
+    if answer.failure:
+        raise DatabaseError(f"{answer.question.title} could not be worked out", cause=answer.failure)
+    return answer
+
+
+def attached(content: str | bytes, name: str) -> Response:
+    """A file to be kept."""
+    kind = MEDIA_TYPES[name.rpartition(".")[2]]
+    return Response(content, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'})
 
 
 def _filters(request: Request) -> Filters:

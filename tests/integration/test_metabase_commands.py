@@ -166,6 +166,42 @@ def test_the_preview_shows_the_same_dashboards_without_a_metabase(warehouse: Set
     assert all(card["says"] for card in pages[0]["cards"] if not card["rows"])
 
 
+FILES = {
+    "html": (["trust.html"], b"<!doctype html>"),
+    "pdf": (["trust.pdf"], b"%PDF-"),
+    "png": (["trust.png"], b"\x89PNG"),
+    "xlsx": (["trust.xlsx"], b"PK"),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_the_preview_writes_files(kind: str, warehouse: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "here"
+    written = object_of("preview", "trust", "--format", kind, "--to", str(folder), home=warehouse.home)["files"]
+    names, start = FILES[kind]
+
+    assert [Path(file).name for file in written] == names == [file.name for file in folder.iterdir()]
+    assert (folder / names[0]).read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_the_preview_writes_a_file_for_each_question(kind: str, warehouse: Settings, tmp_path: Path) -> None:
+    object_of("preview", "trust", "--format", kind, "--to", str(tmp_path), home=warehouse.home)
+
+    named = load_catalogue().dashboards["trust"].question_names()
+    assert {file.name for file in tmp_path.glob(f"*.{kind}")} == {f"{name}.{kind}" for name in named}
+
+
+def test_a_page_as_a_file_needs_no_server(warehouse: Settings, tmp_path: Path) -> None:
+    object_of("preview", "sales", "--format", "html", "--to", str(tmp_path), home=warehouse.home)
+    page = (tmp_path / "sales.html").read_text(encoding="utf-8")
+
+    assert 'href="/' not in page
+    assert 'src="/' not in page
+    assert "<style>" in page
+    assert f'href="http://127.0.0.1:{warehouse.web_port}/questions/' in page
+
+
 # --- the alerts' statements ----------------------------------------------------------------------------
 
 

@@ -28,6 +28,8 @@ import psycopg2
 import pytest
 import requests
 import uvicorn
+from defusedxml import ElementTree
+from openpyxl import load_workbook
 from psycopg2 import sql
 from psycopg2.extras import execute_values
 
@@ -35,7 +37,8 @@ from db.connection import connect
 from metabase.answers import ask, snapshot
 from metabase.formats import write
 from metabase.parameters import Filters
-from metabase.preview import Preview
+from metabase.preview import CardView, Preview
+from metabase.sheets import blocks_of, page, paged
 from panpan.settings import Settings
 from panpan.web.app import build_app
 
@@ -238,6 +241,22 @@ def cells_of(page: str) -> list[list[str]]:
     ]
 
 
+def sheet_of(content: bytes, name: str) -> list[list[Any]]:
+    """The rows of a sheet below its titles, numbers as exact decimals."""
+    rows = list(load_workbook(io.BytesIO(content))[name[:31]].values)[1:]
+    return [[Decimal(str(v)) if isinstance(v, float | int) else v for v in row] for row in rows]
+
+
+def as_in_a_sheet(value: Any) -> Any:
+    """A value as a sheet holds it: moments in UTC without a zone, days as midnights, an empty text as nothing."""
+    if isinstance(value, datetime):
+        moment = value.astimezone(UTC).replace(tzinfo=None)
+        return moment.replace(microsecond=round(moment.microsecond, -3))
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day)  # sheets know no zones
+    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 QUESTION_NAMES = sorted(path.stem for path in Path("metabase/questions").glob("*.sql"))
 
 
@@ -259,6 +278,7 @@ def test_page_and_downloads_show_what_the_marts_say(
     page = requests.get(f"{address}/questions/{name}{query}", timeout=30)
     as_csv = requests.get(f"{address}/questions/{name}.csv{query}", timeout=30)
     as_json = requests.get(f"{address}/questions/{name}.json{query}", timeout=30).json()
+    as_xlsx = requests.get(f"{address}/questions/{name}.xlsx{query}", timeout=30)
 
     assert page.status_code == 200
     assert answer.failure is None
@@ -270,11 +290,52 @@ def test_page_and_downloads_show_what_the_marts_say(
         [None if v is None else v.isoformat() if hasattr(v, "isoformat") else str(v) for v in row]
         for row in answer.rows
     ]
+    assert sheet_of(as_xlsx.content, name) == [[as_in_a_sheet(value) for value in row] for row in answer.rows]
     if answer.rows and "<tbody>" in page.text:
         shown = [c for c in question.columns if not c.hidden]
         assert cells_of(page.text) == [
             [write(record[c.name], c.format, record.get("currency_code")) for c in shown] for record in answer.records()
         ]
+
+
+DASHBOARD_NAMES = sorted(path.stem for path in Path("metabase/dashboards").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", DASHBOARD_NAMES)
+def test_paper_shows_what_the_page_shows(small_business: Settings, address: str, name: str) -> None:
+    """Every figure and cell of the page stands on the paper, in its order; both files are what they say."""
+    view = Preview(small_business).dashboard(name, Filters())
+    cards = [card for tab in view.tabs for band in tab.bands for card in band if isinstance(card, CardView)]
+    drawn = ElementTree.fromstring(page(list(blocks_of(view)), 5000))
+    words = iter("".join(text.itertext()) for text in drawn.iter("{http://www.w3.org/2000/svg}text"))
+    pdf, png = (requests.get(f"{address}/dashboards/{name}.{kind}", timeout=60) for kind in ("pdf", "png"))
+
+    for card in cards:
+        assert card.question.title in words
+        assert not card.figure or card.figure.text in words
+        if card.figure is card.picture is card.message is None:
+            columns = zip(*card.rows, strict=True)
+            assert all(cell.text in words for column in columns for cell in column)
+        assert any(line.startswith("Data as of ") for line in words)
+    assert pdf.content.startswith(b"%PDF-")
+    assert pdf.content.count(b"/Type /Page\n") == len(paged(list(blocks_of(view))))
+    assert png.content.startswith(b"\x89PNG")
+    assert png.headers["content-disposition"] == f'attachment; filename="{name}.png"'
+
+
+def test_a_dashboards_workbook_has_a_sheet_for_each_question(small_business: Settings, address: str) -> None:
+    book = load_workbook(io.BytesIO(requests.get(f"{address}/dashboards/inventory.xlsx", timeout=60).content))
+    questions = Preview(small_business).questions_of("inventory")
+
+    assert book.sheetnames == ["About", *(question.name for question in questions)]
+    meant = {row[0]: row for row in list(book["About"].values)[1:]}
+    for question in questions:
+        assert meant[question.name][1:5] == (
+            question.question,
+            question.definition,
+            question.owner,
+            question.system_of_record,
+        )
 
 
 def test_single_figures_add_up_to_the_cent(small_business: Settings, address: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -9,14 +10,16 @@ from typing import Any
 
 import pytest
 from defusedxml import ElementTree
+from openpyxl import load_workbook
 
 from metabase.answers import Answer, Coverage, DataState, SourceState, as_of
 from metabase.catalogue import load_catalogue
 from metabase.charts import draw, store_colours
-from metabase.export import safe_cell, to_csv, to_json
+from metabase.export import safe_cell, to_csv, to_json, to_xlsx
 from metabase.formats import write
 from metabase.parameters import Filters
 from metabase.preview import single_figure, status_sentences, table_cells
+from metabase.sheets import HEADING, Block, cut, fitted, measured, paged, text, wrapped
 
 QUESTIONS = load_catalogue().questions
 NOW = datetime(2026, 6, 30, 7, tzinfo=UTC)
@@ -85,6 +88,61 @@ CELLS = [
 @pytest.mark.parametrize(("value", "text"), CELLS)
 def test_a_spreadsheet_runs_nothing_from_a_download(value: Any, text: str) -> None:
     assert safe_cell(value) == text
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "  ="])
+def test_a_workbook_runs_nothing_and_keeps_the_words(start: str) -> None:
+    answer = daily([f"{start}HYPERLINK(1)"], days=1)
+    sheet = load_workbook(io.BytesIO(to_xlsx([(answer, [])])))["sales_per_store_by_day"]
+    cell = sheet["B2"]
+
+    assert cell.data_type == "s"
+    assert cell.quotePrefix
+    assert cell.value.strip() == f"{start}HYPERLINK(1)".strip()
+
+
+def test_a_workbook_has_real_types() -> None:
+    sheet = load_workbook(io.BytesIO(to_xlsx([(daily(["Centro"], days=1), [])])))["sales_per_store_by_day"]
+
+    assert [cell.value for cell in sheet[1]] == ["Day", "Store", "Store id", "Net sales", "Tickets", "Currency"]
+    assert (sheet["A2"].value, sheet["A2"].number_format) == (datetime(2026, 6, 1), "yyyy-mm-dd")
+    assert (sheet["D2"].value, sheet["D2"].data_type, sheet["D2"].number_format) == (10.5, "n", "#,##0.00")
+    assert (sheet["B2"].value, sheet["B2"].data_type) == ("Centro", "s")
+    assert sheet["E2"].value is None
+
+
+def test_letters_no_file_may_hold_are_left_out() -> None:
+    sheet = load_workbook(io.BytesIO(to_xlsx([(daily(["a\x00b"], days=1), [])])))["sales_per_store_by_day"]
+
+    assert sheet["B2"].value == "ab"
+
+
+@pytest.mark.parametrize("words", [*HOSTILE, "a\x00b\x1b\udc80"])
+def test_words_on_paper_are_words(words: str) -> None:
+    drawn = ElementTree.fromstring(f"<svg>{text(words, 0, 0, 12)}</svg>")
+
+    assert "".join(drawn.itertext()) == words.replace("\x00", "").replace("\x1b", "").replace("\udc80", "")
+
+
+def test_words_on_paper_stay_in_their_width() -> None:
+    lines = wrapped("Net sales of all stores on the newest business date, " * 3 + "x" * 400, 200, 12)
+
+    assert len(lines) > 3
+    assert all(measured(line, 12) <= 200 for line in lines)
+    assert lines[-1].endswith("…")
+    assert cut("Żółć 中文", 500, 12) == "Żółć 中文"
+
+
+def test_columns_on_paper_share_the_width_and_the_widest_give_way() -> None:
+    assert fitted([10, 20], 60) == [25, 35]
+    assert fitted([100, 20, 300], 220) == [100, 20, 100]
+
+
+def test_a_heading_stands_with_what_it_heads() -> None:
+    heading, card = Block(HEADING, "h"), Block(700, "c")
+    pages = paged([card, Block(500, "c"), heading, card, card])
+
+    assert [[block.svg for block in blocks] for blocks in pages] == [["c", "c"], ["h", "c"], ["c"]]
 
 
 def test_downloads_are_exact() -> None:
