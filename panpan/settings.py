@@ -88,11 +88,19 @@ class Settings(BaseSettings):
     backup_keep_monthly: int = Field(12, description="months of which the newest proven backup is kept", ge=0)
     backup_keep_yearly: int = Field(10, description="years of which the newest proven backup is kept", ge=0)
     offsite: str | None = Field(
-        None, description="where copies of proven backups go: a folder, or s3://bucket/prefix; unset: nowhere"
+        None,
+        description="where copies of proven backups go: a folder, sftp://user@host/folder or s3://bucket/prefix; "
+        "unset: nowhere",
     )
     offsite_endpoint: str | None = Field(None, description="address of the S3-compatible store; unset: Amazon's")
     offsite_access_key: SecretStr | None = Field(None, description="access key of the S3-compatible store")
-    offsite_secret_key: SecretStr | None = Field(None, description="secret key of the S3-compatible store")
+    offsite_secret_key: SecretStr | None = Field(
+        None, description="secret key of the S3-compatible store, or password at the SFTP server"
+    )
+    offsite_key_file: Path | None = Field(None, description="private key file for the SFTP server; unset: the password")
+    offsite_host_key: str | None = Field(
+        None, description="the SFTP server's own key as ssh-keyscan prints it: ssh-ed25519 AAAA..."
+    )
 
     metabase_url: str | None = Field(None, description="address of Metabase; unset: there is none")
     metabase_site_url: str | None = Field(

@@ -563,9 +563,9 @@ def copy(
 
 
 def copy_proven(settings: Settings, place: offsite.Store) -> list[Check]:
-    """Copy every proven set that has no good copy yet."""
+    """Copy every proven set that has no good copy."""
     known = ledger.entries(settings)
-    there = offsite.expected_copies(known)
+    there = offsite.good_copies(known)
     wanted = [each for each in sets.set_folders(settings.backup_sets) if each.name in ledger.proven_sets(known)]
     key = read_key(settings.backup_key)
     return [offsite.copy(settings, place, folder, key) for folder in wanted if folder.name not in there]
@@ -595,6 +595,9 @@ def daily(
             say("copying")
             copies = copy_proven(settings, place)
             verdict.checks["copy"] = Check(ok=all(c.ok for c in copies), found=f"{len(copies)} copied and read back")
+            earlier = offsite.check(settings, place, ledger.entries(settings), read=1)
+            bad = [f"{name}: {check.found}" for name, check in earlier.items() if not check.ok]
+            verdict.checks["copies"] = Check(ok=not bad, found="; ".join(bad) or f"{len(earlier)} copies are there")
         if verdict.is_good:
             remove_old(settings, dry_run=False)
     tell(verdict, as_json=as_json)

@@ -6,16 +6,18 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import psutil
 import psycopg2
 import pytest
@@ -483,12 +485,120 @@ def s3_server(folder: Path) -> Iterator[str]:
         server.wait()
 
 
-@pytest.fixture(params=["folder", "s3"])
+class KnownKey(paramiko.ServerInterface):
+    """Lets in whoever has the one key."""
+
+    def __init__(self, key: paramiko.PKey) -> None:
+        self.key = key
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        return paramiko.AUTH_SUCCESSFUL if username == "bakery" and key == self.key else paramiko.AUTH_FAILED
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return paramiko.OPEN_SUCCEEDED
+
+
+class OpenFile(paramiko.SFTPHandle):
+    """A file being read or written."""
+
+    readfile: Any
+    writefile: Any
+
+    def stat(self) -> paramiko.SFTPAttributes:
+        self.writefile.flush()
+        return paramiko.SFTPAttributes.from_stat(os.fstat(self.readfile.fileno()))
+
+
+class Files(paramiko.SFTPServerInterface):
+    """A folder as an SFTP server shows it."""
+
+    root: Path
+
+    def __init__(self, server: paramiko.ServerInterface, root: Path) -> None:
+        super().__init__(server)
+        self.root = root
+
+    def _real(self, path: str) -> Path:
+        return self.root / path.lstrip("/")
+
+    def _try(self, act: Callable[[], Any]) -> Any:
+        try:
+            return act()
+        except OSError as error:
+            return paramiko.SFTPServer.convert_errno(error.errno)
+
+    def list_folder(self, path: str) -> Any:
+        def entries() -> list[paramiko.SFTPAttributes]:
+            real = self._real(path)
+            return [paramiko.SFTPAttributes.from_stat(e.stat(), e.name) for e in real.iterdir()]
+
+        return self._try(entries)
+
+    def stat(self, path: str) -> Any:
+        return self._try(lambda: paramiko.SFTPAttributes.from_stat(self._real(path).stat()))
+
+    def open(self, path: str, flags: int, attr: Any) -> Any:
+        def handle() -> paramiko.SFTPHandle:
+            made = os.open(self._real(path), flags, 0o600)
+            opened = OpenFile(flags)
+            opened.readfile = opened.writefile = os.fdopen(made, "rb" if flags & 3 == os.O_RDONLY else "wb")
+            return opened
+
+        return self._try(handle)
+
+    def remove(self, path: str) -> int:
+        return self._try(self._real(path).unlink) or paramiko.SFTP_OK
+
+    def mkdir(self, path: str, attr: Any) -> int:
+        return self._try(self._real(path).mkdir) or paramiko.SFTP_OK
+
+    def posix_rename(self, oldpath: str, newpath: str) -> int:
+        self._try(lambda: self._real(oldpath).replace(self._real(newpath)))
+        return paramiko.SFTP_OK
+
+
+@contextmanager
+def sftp_server(root: Path, host_key: paramiko.PKey, user_key: paramiko.PKey) -> Iterator[int]:
+    """A local SFTP server of one folder; gives its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    transport = paramiko.Transport(connection)
+                    transport.add_server_key(host_key)
+                    transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Files, root)
+                    transport.start_server(server=KnownKey(user_key), event=threading.Event())
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listening.getsockname()[1]
+
+
+@pytest.fixture(params=["folder", "s3", "sftp"])
 def elsewhere(request: Any, home: Settings, tmp_path: Path) -> Iterator[Settings]:
     """The home with an empty place for copies."""
     if request.param == "folder":
         (tmp_path / "disk").mkdir()
         yield home.model_copy(update={"offsite": str(tmp_path / "disk")})
+        return
+    if request.param == "sftp":
+        (tmp_path / "there").mkdir()
+        host_key, user_key = paramiko.ECDSAKey.generate(), paramiko.RSAKey.generate(2048)
+        user_key.write_private_key_file(str(tmp_path / "key"))
+        with sftp_server(tmp_path / "there", host_key, user_key) as port:
+            named = {
+                "offsite": f"sftp://bakery@127.0.0.1:{port}/",
+                "offsite_key_file": tmp_path / "key",
+                "offsite_host_key": f"{host_key.get_name()} {host_key.get_base64()}",
+            }
+            yield home.model_copy(update=named)
+            wrong = paramiko.ECDSAKey.generate()
+            stranger = home.model_copy(update={**named, "offsite_host_key": f"{wrong.get_name()} {wrong.get_base64()}"})
+            place = offsite.store(stranger)
+            assert place is not None
+            with pytest.raises(paramiko.BadHostKeyException):
+                place.names()
         return
     with s3_server(tmp_path) as address:
         given = {"offsite": "s3://copies/bakery", "offsite_endpoint": address}
@@ -531,6 +641,7 @@ def test_a_copy_is_read_back_and_a_missing_or_changed_file_is_noticed(
     assert "n8n.dump.age was changed" in offsite.check(elsewhere, place, known)[proven.name].found
     place.remove(f"{proven.name}/{FILE}")
     assert f"{FILE} is missing" in offsite.check(elsewhere, place, known)[proven.name].found
+    assert f"{FILE} is missing" in offsite.check(elsewhere, place, known, read=0)[proven.name].found, "by name alone"
     last = ledger.entries(elsewhere)[-1]
     assert (last.event, last.verdict) == ("checked_copy", "bad")
 
