@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,9 @@ from panpan.settings import Settings
 from panpan.simulate import pos
 from panpan.simulate.catalogue import START
 from panpan.simulate.world import World
-from transforms import metrics
+from transforms.compiler import Query, compile_query, evaluate
+from transforms.metrics import Metric, load_metrics
+from transforms.periods import business_today
 
 SOURCES = ("pos", "pos_api", "crm", "inventory")
 SCHEMAS = {"raw": ("raw_pos", "raw_crm", "raw_inventory"), "core": ("core",), "marts": ("marts",)}
@@ -136,20 +137,27 @@ def count_rows(settings: Settings, schemas: tuple[str, ...]) -> dict[str, int]:
 
 def metric_values(settings: Settings) -> dict[str, Any]:
     """Every metric over the whole time of the simulated sources: name -> value."""
-    return {
-        name: (
-            {source: one_value(settings, name, {"source": source}) for source in ("pos", "pos_api")}
-            if "source" in metric.dimensions
-            else one_value(settings, name, {})
-        )
-        for name, metric in metrics.load_metrics().items()
-    }
+    values: dict[str, Any] = {}
+    for name, metric in load_metrics().items():
+        if metric.needs_one_of:
+            values[name] = values_by(settings, metric, metric.needs_one_of[-1])
+        elif "source" in metric.dimensions:
+            values[name] = {source: one_value(settings, metric, {"source": source}) for source in ("pos", "pos_api")}
+        else:
+            values[name] = one_value(settings, metric, {})
+    return values
 
 
-def one_value(settings: Settings, name: str, where: dict[str, str]) -> Any:
+def one_value(settings: Settings, metric: Metric, where: dict[str, str]) -> Any:
     """A metric over all time and the given filters; None where nothing is known."""
-    rows = metrics.value(settings, name, [], where, "all", date.today()).rows
+    rows = evaluate(settings, compile_query(Query(metric.name, where=where), business_today(settings))).rows
     return rows[0]["value"] if rows else None
+
+
+def values_by(settings: Settings, metric: Metric, dimension: str) -> dict[str, Any]:
+    """A metric over all time by one dimension: its value -> figure."""
+    plan = compile_query(Query(metric.name, (dimension,)), business_today(settings))
+    return {str(row[dimension]): row["value"] for row in evaluate(settings, plan).rows}
 
 
 @contextmanager

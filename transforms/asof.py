@@ -7,7 +7,7 @@ Comes in: a moment and a table. Goes out: its rows as of then.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -55,6 +55,29 @@ def find_table(name: str) -> Table:
         f"{name!r} has no past to show",
         cause=f"tables with one: {', '.join([*CORE, *(f'marts.{mart}' for mart in MARTS)])}",
     )
+
+
+@contextmanager
+def as_of_marts(settings: Settings, moment: datetime, marts: Sequence[str]) -> Iterator[PgConnection]:
+    """
+    A connection in which pg_temp.asof_<mart> holds each mart as known at a moment, as role transformer.
+
+    Errors: UsageError for a mart without a past, or a moment that has not come.
+    """
+    for name in marts:
+        if name not in MARTS:
+            raise UsageError(
+                f"marts.{name} has no past to show",
+                cause=f"marts with one: {', '.join(MARTS)}",
+                next="leave --as-of out",
+            )
+    with connect(settings, "transformer") as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("select set_config('panpan.as_of', %s, true)", (moment.isoformat(),))
+        for name in marts:
+            with _relation(connection, MARTS[name]):
+                pass
+        yield connection
 
 
 @contextmanager

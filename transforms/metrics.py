@@ -1,29 +1,66 @@
 """
-Metrics: one definition each in metrics/*.yaml, compiled to one SQL text.
+The metric catalogue: one definition each in metrics/*.yaml, and nothing computed here (transforms/compiler.py).
 
-Comes in: a metric's name, dimensions, filters and a period. Goes out: its values, with the SQL and a plan id.
-Amounts in different currencies are never added: where several occur, each row says its currency_code.
+Comes in: the YAML files. Goes out: definitions by name.
 """
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from datetime import date, datetime
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from psycopg2.extras import RealDictCursor
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from db.connection import connect
 from panpan.errors import ContractError, UsageError
-from panpan.settings import Settings
-from transforms.periods import days_of
 
 FOLDER = Path(__file__).parent / "metrics"
 CURRENCY = "currency_code"
+TIME_DIMENSIONS = ("day", "week", "month")
+PRODUCT_DIMENSIONS = ("product", "category", "unit")
+
+AddsUp = Literal["yes", "no", "semi"]
+
+
+class Reading(BaseModel):
+    """One place a metric can be read from: its mart, the expression over it, and what it can be split by there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mart: str
+    expression: str
+    day_column: str | None  # null: a level as it is now
+    time_grain: Literal["day", "month"] = "day"
+    takes_last: bool = False  # of several months the last one counts: a level at the end of the period
+    split_by: dict[str, str] = {}  # dimensions beside those of time: name -> expression
+
+    @cached_property
+    def dimensions(self) -> dict[str, str]:
+        """Every dimension by name, with its expression."""
+        day = self.day_column
+        if day is None:
+            return self.split_by
+        month = {"month": f"date_trunc('month', {day})::date"}
+        if self.time_grain == "month":
+            return {**month, **self.split_by}
+        return {"day": day, "week": f"date_trunc('week', {day})::date", **month, **self.split_by}
+
+
+class Additive(BaseModel):
+    """Over what the metric's values may be summed. semi: over stores and products of one moment, not over time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    time: AddsUp
+    store: AddsUp
+    product: AddsUp
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_word(cls, given: Any) -> Any:
+        """YAML reads yes and no as truth values."""
+        return {True: "yes", False: "no"}.get(given, given) if isinstance(given, bool) else given
 
 
 class Metric(BaseModel):
@@ -35,37 +72,31 @@ class Metric(BaseModel):
     question: str
     definition: str
     unit: str
-    mart: str
-    expression: str
-    day_column: str | None
-    dimensions: dict[str, str]
+    readings: tuple[Reading, ...]
+    additive: Additive
     owner: str
     system_of_record: str
     version: int
+    needs_one_of: tuple[str, ...] = ()  # dimensions without one of which the parts can't be put together
+    needs_one_of_reason: str | None = None
     receipt_expression: str | None = None  # what one receipt adds to it, over the columns of core.sales
 
+    @property
+    def dimensions(self) -> list[str]:
+        """Names of all dimensions any reading offers."""
+        return list(dict.fromkeys(name for reading in self.readings for name in reading.dimensions))
 
-@dataclass(frozen=True)
-class Answer:
-    """A metric's values: one row per combination of the asked dimensions, each with `value`."""
-
-    metric: Metric
-    plan_id: str
-    sql: str
-    as_of: datetime | None
-    rows: list[dict[str, Any]]
+    def adds_up_over(self, dimension: str) -> bool:
+        """Whether values of different ones of a dimension may be summed."""
+        if dimension in TIME_DIMENSIONS:
+            return self.additive.time == "yes"
+        return (self.additive.product if dimension in PRODUCT_DIMENSIONS else self.additive.store) == "yes"
 
 
-def load_metrics() -> dict[str, Metric]:
+def load_metrics(folder: Path = FOLDER) -> dict[str, Metric]:
     """All metrics by name. Errors: ContractError naming the file and the fault."""
-    metrics = {}
-    for path in sorted(FOLDER.glob("*.yaml")):
-        try:
-            metric = Metric.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except (ValidationError, yaml.YAMLError) as error:
-            raise ContractError(f"metric {path.name} is wrong", next=f"correct {path}") from error
-        metrics[metric.name] = metric
-    return metrics
+    metrics = [_read(path, path.stat().st_mtime_ns) for path in sorted(folder.glob("*.yaml"))]
+    return {metric.name: metric for metric in metrics}
 
 
 def find_metric(name: str) -> Metric:
@@ -76,46 +107,11 @@ def find_metric(name: str) -> Metric:
     return metrics[name]
 
 
-def value(settings: Settings, name: str, by: list[str], where: dict[str, str], period: str, today: date) -> Answer:
-    """
-    Compute a metric as role bi.
-
-    Errors: UsageError for an unknown metric, dimension or period.
-    """
-    metric = find_metric(name)
-    statement = compile_metric(metric, by, list(where))
-    first, last = days_of(period, today)
-    parameters = {"first_day": first, "last_day": last, **{f"where_{k}": v for k, v in where.items()}}
-    with connect(settings, "bi") as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(statement, parameters)
-        rows = [dict(row) for row in cursor.fetchall()]
-        cursor.execute("select max(last_load_at) as as_of from marts.data_freshness")
-        [newest] = cursor.fetchall()
-    plan = hashlib.sha256(repr((statement, sorted(parameters.items()), metric.version)).encode()).hexdigest()
-    return Answer(metric, plan[:16], statement, newest["as_of"], rows)
-
-
-def compile_metric(metric: Metric, by: list[str], where: list[str]) -> str:
-    """The metric's SQL text; values go in as parameters, names only from its definition."""
-    for dimension in [*by, *where]:
-        if dimension not in metric.dimensions:
-            raise UsageError(
-                f"{metric.name} has no dimension {dimension!r}",
-                cause=f"known: {', '.join(metric.dimensions)}",
-            )
-    dimensions = {name: metric.dimensions[name] for name in by}
-    if metric.unit == "currency":
-        dimensions[CURRENCY] = CURRENCY
-    selected = [f"{expression} as {name}" for name, expression in dimensions.items()]
-    conditions = [f"({metric.dimensions[name]})::text = %(where_{name})s" for name in where]
-    if metric.day_column:
-        conditions.append(f"{metric.day_column} between %(first_day)s and %(last_day)s")
-    lines = [
-        f"select {', '.join([*selected, f'{metric.expression} as value'])}",
-        f"from marts.{metric.mart}",
-        *([f"where {' and '.join(conditions)}"] if conditions else []),
-    ]
-    if dimensions:
-        places = ", ".join(str(place + 1) for place in range(len(dimensions)))
-        lines += [f"group by {places}", f"order by {places}"]
-    return "\n".join(lines)
+@cache
+def _read(path: Path, changed_ns: int) -> Metric:
+    """One definition; read again only when the file has changed, because every figure asks for it."""
+    del changed_ns
+    try:
+        return Metric.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise ContractError(f"metric {path.name} is wrong", next=f"correct {path}") from error

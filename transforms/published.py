@@ -100,8 +100,8 @@ def publish_figures(connection: PgConnection, parameters: Mapping[str, Any]) -> 
 
 def _cell_expression(metric: Metric) -> str:
     """The metric over one row of its mart: sum(x) over one row is x."""
-    inner = metric.expression.removeprefix("sum(").removesuffix(")")
-    if metric.expression != f"sum({inner})":
+    inner = metric.readings[0].expression.removeprefix("sum(").removesuffix(")")
+    if metric.readings[0].expression != f"sum({inner})":
         raise UsageError(f"{metric.name} can't be published by day", cause="its expression is not sum(column)")
     return f"cell.{inner}::numeric"
 

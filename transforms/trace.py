@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from psycopg2 import sql
@@ -26,12 +24,12 @@ from psycopg2.extras import RealDictCursor
 from db.connection import connect
 from panpan.errors import UsageError
 from panpan.settings import Settings
+from transforms.compiler import Plan, Query, compile_query, evaluate, read_plan
 from transforms.contract import load_contracts
 from transforms.intake import RAW_IDS_PER_DOCUMENT
-from transforms.metrics import CURRENCY, Answer, Metric, find_metric, value
-from transforms.periods import days_of
+from transforms.metrics import CURRENCY
 
-COLUMNS = {"store": "store_id", "source": "source", "channel": "channel"}
+COLUMNS = {"store": "store_id", "source": "source", "channel": "channel", "currency": "currency_code"}
 
 
 @dataclass(frozen=True)
@@ -59,42 +57,21 @@ def trace(settings: Settings, what: str, today: date) -> Trace:
     if kind == "sale":
         return _trace_sale(settings, name)
     if kind == "metric":
-        metric, day, where = _spelled_metric(name)
-        return _trace_metric(settings, metric, day, where, today)
+        return _trace_metric(settings, compile_query(_spelled_metric(name), today))
     if kind == "plan":
-        plan = read_plan(settings, name)
-        return _trace_metric(settings, find_metric(plan["metric"]), plan["period"], plan["where"], today)
+        return _trace_metric(settings, read_plan(settings, name))
     raise UsageError(
         f"{what!r} can't be traced",
         cause="known forms: sale:ID, sale:SOURCE/RECEIPT, metric:revenue/2026-05-31/store=centro, plan:ID",
     )
 
 
-def keep_plan(settings: Settings, answer: Answer, where: Mapping[str, str], period: str) -> None:
-    """Remember what an answer was asked for, so that its plan id leads back to its receipts."""
-    folder = settings.home / "plans"
-    folder.mkdir(exist_ok=True)
-    plan = {"metric": answer.metric.name, "where": dict(where), "period": period}
-    (folder / f"{answer.plan_id}.json").write_text(json.dumps(plan), encoding="utf-8")
-
-
-def read_plan(settings: Settings, plan_id: str) -> dict[str, Any]:
-    """What the plan was asked for. Errors: UsageError for an unknown plan."""
-    file = settings.home / "plans" / f"{Path(plan_id).name}.json"
-    if not file.is_file():
-        raise UsageError(
-            f"there is no plan {plan_id!r}", cause="plans are kept by panpan value", next="panpan value ..."
-        )
-    plan: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return plan
-
-
-def _spelled_metric(name: str) -> tuple[Metric, str, dict[str, str]]:
+def _spelled_metric(name: str) -> Query:
     metric, *parts = name.split("/")
     where = {key: text for key, _, text in (part.partition("=") for part in parts[1:])}
     if not parts or set(where) - set(COLUMNS):
         raise UsageError(f"metric:{name} can't be traced", cause="expected metric:revenue/2026-05-31/store=centro")
-    return find_metric(metric), parts[0], where
+    return Query(metric, where=where, period=parts[0])
 
 
 def _trace_sale(settings: Settings, name: str) -> Trace:
@@ -132,41 +109,55 @@ def _is_uuid(text: str) -> bool:
     return True
 
 
-def _trace_metric(settings: Settings, metric: Metric, period: str, where: Mapping[str, str], today: date) -> Trace:
-    if metric.receipt_expression is None:
+def _trace_metric(settings: Settings, plan: Plan) -> Trace:
+    """The receipts of a plan; split or not, they are those of all its rows together."""
+    metric, where, moment = plan.metric, plan.query.where, plan.query.as_of
+    unknown = [name for name in where if name not in COLUMNS]
+    if metric.receipt_expression is None or unknown:
         raise UsageError(
-            f"{metric.name} is not made of receipts", cause="only metrics that add up over receipts can be traced"
+            f"{metric.name}{f' by {unknown[0]}' if unknown else ''} is not made of whole receipts",
+            cause="only metrics that add up over receipts can be traced",
         )
-    answer = value(settings, metric.name, [], dict(where), period, today)
-    if len(answer.rows) > 1:
-        found = ", ".join(f"{row[CURRENCY]} {row['value']}" for row in answer.rows)
-        raise UsageError(f"{metric.name} of {period} is in several currencies", cause=found, next="add source=NAME")
-    first, last = days_of(period, today)
-    filters = sql.SQL(" ").join(
-        sql.SQL("and coalesce({}, 'unknown') = {}").format(sql.Identifier(COLUMNS[name]), sql.Placeholder(name))
-        for name in where
-    )
+    answer = evaluate(settings, plan)
+    if len({row.get(CURRENCY) for row in answer.rows}) > 1:
+        raise UsageError(
+            f"{metric.name} of {plan.query.period} is in several currencies",
+            cause=", ".join(f"{row[CURRENCY]} {row['value']}" for row in answer.rows),
+            next="add source=NAME",
+        )
     statement = sql.SQL(
         """
         select sale_id, source, {expression} as amount
-        from core.sales
+        from {sales}
         where business_date between %(first)s and %(last)s and {expression} is not null {filters}
         """
-    ).format(expression=sql.SQL(f"({metric.receipt_expression})"), filters=filters)
+    ).format(
+        expression=sql.SQL(f"({metric.receipt_expression})"),
+        sales=sql.Identifier("core_asof" if moment else "core", "sales"),
+        filters=sql.SQL(" ").join(
+            sql.SQL("and coalesce({}, 'unknown') = {}").format(sql.Identifier(COLUMNS[name]), sql.Placeholder(name))
+            for name in where
+        ),
+    )
     with connect(settings, "transformer") as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
+        cursor.execute("select set_config('panpan.as_of', %s, true)", (moment.isoformat() if moment else "",))
         cursor.execute(
             sql.SQL("create temporary table cited on commit drop as ") + statement,
-            {"first": first, "last": last, **where},
+            {"first": plan.first_day, "last": plan.last_day, **where},
         )
         cursor.execute("select count(*)::integer as receipts, sum(amount) as amount from cited")
-        [total] = cursor.fetchall()
-        cursor.execute("select cited.source, line.raw_id from cited inner join core.sale_lines as line using (sale_id)")
+        [figure] = cursor.fetchall()
+        cursor.execute(
+            sql.SQL("select cited.source, line.raw_id from cited inner join {} as line using (sale_id)").format(
+                sql.Identifier("core_asof" if moment else "core", "sale_lines")
+            )
+        )
         by_source: dict[str, list[int]] = defaultdict(list)
         for row in cursor.fetchall():
             by_source[row["source"]].append(row["raw_id"])
         records = describe_records(connection, settings, by_source)
     values = [row["value"] for row in answer.rows if row["value"] is not None]
-    return Trace(sum(values, Decimal(0)), total["amount"], answer.plan_id, total["receipts"], records)
+    return Trace(sum(values, Decimal(0)), figure["amount"], plan.plan_id, figure["receipts"], records)
 
 
 def describe_records(

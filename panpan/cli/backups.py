@@ -43,8 +43,8 @@ from panpan.local.files import write_private
 from panpan.local.initialise import HEADING, append_line, given_fields, initialise, is_initialised
 from panpan.local.ports import choose_ports
 from panpan.settings import CHECKOUT, HOME_FILE, PREFIX, Settings, home_folder, load_settings
-from transforms.metrics import compile_metric, load_metrics
-from transforms.periods import days_of
+from transforms.compiler import Query, compile_query
+from transforms.metrics import load_metrics
 
 CHECK_FAILED = 3
 DRILL = "drill-"
@@ -76,13 +76,14 @@ def register(app: typer.Typer) -> None:
 
 def metric_figures() -> dict[str, Figure]:
     """Every metric over all time, in total and by store and source, as statements."""
-    first, last = days_of("all", date.today())
     figures = {}
     for name, metric in load_metrics().items():
-        groups: list[list[str]] = [[], *([str(each)] for each in ("store", "source") if each in metric.dimensions)]
+        base = metric.needs_one_of[:1]
+        groups = [base, *((*base, each) for each in ("store", "source") if each in metric.dimensions)]
         for by in groups:
-            parameters = {"first_day": first.isoformat(), "last_day": last.isoformat()}
-            figures[" by ".join([name, *by])] = Figure(sql=compile_metric(metric, by, []), parameters=parameters)
+            plan = compile_query(Query(name, by), date.today())
+            parameters = {key: str(given) for key, given in plan.parameters.items()}
+            figures[" by ".join([name, *by])] = Figure(sql=plan.sql, parameters=parameters)
     return figures
 
 

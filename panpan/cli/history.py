@@ -5,13 +5,13 @@ Commands about the past: evolve, asof, and transform rebuild.
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from typing import Annotated
 
 import typer
 
 from panpan.cli import output, transform
-from panpan.cli.options import AsJson, Home
+from panpan.cli.options import AsJson, Home, parse_moment
 from panpan.errors import CheckFailed, UsageError
 from panpan.settings import load_settings
 from transforms import asof as past
@@ -78,7 +78,7 @@ def asof(
 
     Example: panpan asof 2026-10-05T12:00 marts.daily_store_sales
     """
-    rows = past.rows_as_of(load_settings(home=home), _moment(moment), table, limit or None)
+    rows = past.rows_as_of(load_settings(home=home), parse_moment(moment), table, limit or None)
     if as_json:
         output.print_json({"table": table, "as_of": moment, "rows": rows})
         return
@@ -120,11 +120,3 @@ def _day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{text!r} is no day", cause="expected the form 2026-05-31") from None
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is no moment", cause="expected the form 2026-05-31T12:00 or 2026-05-31") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

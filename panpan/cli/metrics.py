@@ -4,17 +4,16 @@ Commands about metrics: value, metrics list, metrics show.
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated
 
 import typer
 
 from panpan.cli import output
-from panpan.cli.options import AsJson, Home
+from panpan.cli.options import AsJson, Home, parse_moment
 from panpan.errors import UsageError
 from panpan.settings import load_settings
-from transforms import metrics
-from transforms.trace import keep_plan
+from transforms import metrics, periods
+from transforms.compiler import Query, compile_query, evaluate, total
 
 commands = typer.Typer(name="metrics", help="What each metric means.", no_args_is_help=True)
 
@@ -29,39 +28,44 @@ def value(
     metric: Annotated[str, typer.Argument(help="Name of the metric.")],
     by: Annotated[list[str] | None, typer.Option("--by", help="Dimension to split by; repeatable.")] = None,
     where: Annotated[list[str] | None, typer.Option("--where", help="DIMENSION=VALUE to keep; repeatable.")] = None,
-    period: Annotated[
-        str,
-        typer.Option("--period", help="today, yesterday, last-week, month-to-date, 2026-05, 2026-Q2, A..B, all."),
-    ] = "all",
+    period: Annotated[str, typer.Option("--period", help=f"{', '.join(periods.WORDS)}, {periods.SPELLED}.")] = "all",
+    compare: Annotated[str | None, typer.Option("--compare", help=f"{', '.join(periods.COMPARISONS)}.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", metavar="T", help="As it was known at a past moment, ISO 8601.")
+    ] = None,
+    with_total: Annotated[
+        bool, typer.Option("--total", help="Add up the rows; refused where that is no figure.")
+    ] = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """
     Say a metric's value.
 
-    Example: panpan value revenue --by store --period 2026-05
+    Example: panpan value revenue --by store --period 2026-05 --compare same-period-last-year
     """
-    settings, filters = load_settings(home=home), _filters(where or [])
-    answer = metrics.value(settings, metric, by or [], filters, period, date.today())
-    keep_plan(settings, answer, filters, period)
+    settings = load_settings(home=home)
+    moment = parse_moment(as_of) if as_of else None
+    query = Query(metric, tuple(by or []), _filters(where or []), period, compare, moment)
+    answer = evaluate(settings, compile_query(query, periods.business_today(settings)))
+    summed = {"total": total(answer)} if with_total else {}
+    found = answer.plan.metric
     if as_json:
         output.print_json(
             {
-                "metric": answer.metric.name,
-                "unit": answer.metric.unit,
-                "plan_id": answer.plan_id,
+                "metric": found.name,
+                "unit": found.unit,
+                "plan_id": answer.plan.plan_id,
                 "as_of": answer.as_of,
                 "rows": answer.rows,
+                **summed,
             }
         )
         return
     columns = list(answer.rows[0]) if answer.rows else ["value"]
-    output.print_table(
-        f"{answer.metric.name}: {answer.metric.definition}",
-        columns,
-        [[row[c] for c in columns] for row in answer.rows],
-    )
-    output.talk.print(f"data as of {answer.as_of}, plan {answer.plan_id}", highlight=False)
+    rows = [[row.get(name, "total") for name in columns] for row in [*answer.rows, *summed.get("total", [])]]
+    output.print_table(f"{found.name}: {found.definition}", columns, rows)
+    output.talk.print(f"data as of {answer.as_of}, plan {answer.plan.plan_id}", highlight=False)
 
 
 def _filters(words: list[str]) -> dict[str, str]:

@@ -118,7 +118,10 @@ def load(settings: Settings, folder: Path, name: str, text: str) -> list[str]:
 
 def shown(settings: Settings) -> dict[str, Any]:
     """The value of every metric."""
-    return {name: panpan(settings.home, "value", name, "--json")["rows"] for name in load_metrics()}
+    return {
+        name: panpan(settings.home, "value", name, *(f"--by={each}" for each in metric.needs_one_of), "--json")["rows"]
+        for name, metric in load_metrics().items()
+    }
 
 
 def compared(settings: Settings) -> list[list[tuple[Any, ...]]]:

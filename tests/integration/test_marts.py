@@ -20,8 +20,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from panpan.errors import UsageError
 from panpan.settings import Settings
-from transforms.metrics import value
+from transforms.compiler import Query, compile_query, evaluate
 from transforms.rebuild import rebuild
 from transforms.run import run
 
@@ -714,7 +715,7 @@ def test_customer_and_stock_metrics_of_any_period_are_as_plain_python_says(
     expected = Expected(awkward, {(source, number): who for source, number, who in crosswalk})
 
     def figure(name: str, period: str) -> Any:
-        rows = value(warehouse, name, [], {}, period, date(2026, 12, 31)).rows
+        rows = evaluate(warehouse, compile_query(Query(name, period=period), date(2026, 12, 31))).rows
         return {row.get("currency_code"): row["value"] for row in rows}
 
     for first, last in (("2026-03-01", "2026-03-31"), ("2026-03-10", "2026-06-30"), ("2026-04-02", "2026-04-02")):
@@ -747,9 +748,10 @@ def test_stock_of_different_units_has_no_sum_and_cover_is_that_of_what_runs_out_
     deliver_all(world, warehouse, deliver, one_by_one=False)
 
     def figures(name: str, by: list[str]) -> list[dict[str, Any]]:
-        return value(warehouse, name, by, {}, "all", date(2026, 12, 31)).rows
+        return evaluate(warehouse, compile_query(Query(name, tuple(by)), date(2026, 12, 31))).rows
 
-    assert figures("stock_on_hand", []) == [{"value": None}]
+    with pytest.raises(UsageError, match="does not add up"):
+        figures("stock_on_hand", [])
     assert figures("stock_on_hand", ["unit"]) == [{"unit": "kg", "value": 35}, {"unit": "pcs", "value": 12}]
     assert figures("days_of_cover", []) == [{"value": 7}]
     assert figures("days_of_cover", ["product"])[1:] == [
