@@ -15,6 +15,7 @@ from panpan.cli import (
     backups,
     bench,
     demo,
+    doctor,
     history,
     ingest,
     lineage,
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 for concern in (
     demo,
+    doctor,
     testing,
     servers,
     sources,

@@ -1,0 +1,65 @@
+"""
+Our own web pages, as a stranger's browser meets them: protective headers, foreign host names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import requests
+
+from panpan.doctor.check import Checks, Verdict, bad, none_of, well
+from panpan.errors import ServerError
+from panpan.local.n8n_api import loopback_session
+from panpan.settings import Settings
+
+SECONDS = 2
+WANTED = {
+    "content-security-policy": "default-src 'self'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+RESTART = "bin/panpan down, then bin/panpan up; a proxy in front must let these headers through"
+
+checks = Checks()
+
+
+@dataclass(frozen=True)
+class Pages:
+    """missing_headers: names of protective headers an answer lacks; takes_foreign_host: DNS rebinding would work."""
+
+    missing_headers: list[str]
+    takes_foreign_host: bool
+
+
+def look(settings: Settings) -> Pages:
+    """
+    Ask the server twice: as itself, and under a name that isn't its own.
+
+    Errors: ServerError when it does not answer.
+    """
+    url = f"http://127.0.0.1:{settings.web_port}/health"
+    with loopback_session() as session:
+        try:
+            answer = session.get(url, timeout=SECONDS)
+            foreign = session.get(url, headers={"host": "rebound.attacker.example"}, timeout=SECONDS)
+        except requests.RequestException as error:
+            raise ServerError("the web pages do not answer") from error
+    return Pages(
+        missing_headers=[name for name, value in WANTED.items() if value not in answer.headers.get(name, "")],
+        takes_foreign_host=foreign.ok,
+    )
+
+
+@checks.add("web-headers", "error", Pages, security=True)
+def web_headers(pages: Pages) -> Verdict:
+    return none_of(pages.missing_headers, "answers carry their protective headers", "answers lack", RESTART)
+
+
+@checks.add("web-hosts", "error", Pages, security=True)
+def web_hosts(pages: Pages) -> Verdict:
+    if pages.takes_foreign_host:
+        return bad("the pages answer under foreign names (DNS rebinding)", RESTART)
+    return well("the pages answer under their own names only")
