@@ -19,12 +19,12 @@ from sqlalchemy.pool import NullPool
 from panpan.errors import DatabaseError
 from panpan.settings import Settings
 
-Role = Literal["postgres", "owner", "loader", "transformer", "bi", "backup"]
+Role = Literal["postgres", "owner", "loader", "transformer", "bi", "backup", "auditor", "web", "n8n"]
 
 
 def database_url(settings: Settings, role: Role, database: str | None = None) -> sqlalchemy.URL:
     """Where and as whom to connect. The password hides itself when the URL is printed."""
-    password: SecretStr = getattr(settings, f"{role}_password")
+    password: SecretStr = getattr(settings, password_field(role))
     return sqlalchemy.URL.create(
         "postgresql+psycopg2",
         username=role,
@@ -33,6 +33,11 @@ def database_url(settings: Settings, role: Role, database: str | None = None) ->
         port=settings.postgres_port,
         database=database or settings.database_name,
     )
+
+
+def password_field(role: Role) -> str:
+    """The setting that holds a role's password."""
+    return "n8n_database_password" if role == "n8n" else f"{role}_password"
 
 
 def create_engine(settings: Settings, role: Role, database: str | None = None) -> sqlalchemy.Engine:

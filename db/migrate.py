@@ -15,15 +15,18 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as PgConnection  # the driver's own name is too plain
 from psycopg2.extensions import encrypt_password
 
+from db.access import apply_access, drop_masked_views
 from db.connection import Role, connect
 from panpan.errors import MigrationError
 from panpan.settings import Settings
 
 FOLDER = Path(__file__).parent
-LOGIN_ROLES: tuple[Role, ...] = ("owner", "loader", "transformer", "bi", "backup")
+LOGIN_ROLES: tuple[Role, ...] = ("owner", "loader", "transformer", "bi", "backup", "auditor", "web")
 OTHER_DATABASES = ("n8n", "metabase")  # of servers of ours; backups read them too
 LOCK_KEY = 7_265_726  # one migration at a time; any fixed number of our own
 
+# Everybody may keep large objects, whatever else is forbidden, unless told otherwise; nobody here needs them.
+CLOSE_LARGE_OBJECTS = "revoke execute on function lo_creat, lo_create, lo_from_bytea from public"
 RECORD_TABLE = """
 create schema if not exists ops;
 create table if not exists ops.applied_migrations (
@@ -89,11 +92,13 @@ def create_database(settings: Settings, name: str) -> None:
             cursor.execute(sql.SQL("create database {} owner owner").format(sql.Identifier(name)))
         close_to_others = "alter database {0} owner to owner; revoke all on database {0} from public"
         open_to_ours = (
-            "grant connect on database {0} to loader, transformer, bi, backup; "
+            "grant connect on database {0} to loader, transformer, bi, backup, auditor, web; "
             "grant temporary on database {0} to transformer"
         )
         for statement in (*close_to_others.split("; "), *open_to_ours.split("; ")):
             cursor.execute(sql.SQL(statement).format(sql.Identifier(name)))
+    with connect(settings, "postgres", name) as connection, connection.cursor() as cursor:
+        cursor.execute(CLOSE_LARGE_OBJECTS)
 
 
 def open_to_backup(settings: Settings) -> None:
@@ -118,8 +123,11 @@ def apply_pending(connection: PgConnection, known: list[Migration]) -> list[str]
         applied = dict(cursor.fetchall())
         refuse_changed(applied, known)
         pending = [migration for migration in known if migration.name not in applied]
+        if pending:
+            drop_masked_views(cursor)
         for migration in pending:
             apply(cursor, migration)
+        apply_access(cursor)
     return [migration.name for migration in pending]
 
 

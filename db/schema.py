@@ -26,6 +26,7 @@ SCRATCH = "schema_of_migrations"
 # Lines that differ from one dump program or run to the next, or say nothing of the database.
 NOISE = re.compile(
     r"--|-- (Name: |Dumped |PostgreSQL database dump).*|\\(un)?restrict .*|SET \w+ = .*|SELECT pg_catalog\.set_config.*"
+    r"|COMMENT ON SCHEMA masked IS .*"  # the version of the files it was made from
 )
 
 

@@ -7,6 +7,8 @@ CREATE SCHEMA core_history;
 
 CREATE SCHEMA marts;
 
+CREATE SCHEMA masked;
+
 CREATE SCHEMA ops;
 
 CREATE SCHEMA raw_crm;
@@ -3983,6 +3985,171 @@ COMMENT ON COLUMN marts.waste.waste_share IS 'waste_quantity of produced_quantit
 
 COMMENT ON COLUMN marts.waste.cost_amount IS 'Thrown away x the cost booked with it; 0 where nothing was thrown away, null where a cost is unknown.';
 
+CREATE VIEW masked.customer_facts AS
+ SELECT catalogue,
+    source,
+    source_customer_id,
+    origin,
+    attribute,
+    part,
+        CASE
+            WHEN (value IS NOT NULL) THEN '***'::text
+            ELSE NULL::text
+        END AS value,
+    match_on,
+        CASE
+            WHEN (match_key IS NOT NULL) THEN '***'::text
+            ELSE NULL::text
+        END AS match_key,
+    precedence,
+    told_at,
+    raw_id,
+    load_id,
+    valid_from,
+    known_from,
+    change_cause,
+    rule_version
+   FROM core.customer_facts;
+
+COMMENT ON VIEW masked.customer_facts IS 'The rows of core.customer_facts, with what names a person masked. Made from db/pii.yaml.';
+
+CREATE VIEW masked.customer_match_candidates AS
+ SELECT source,
+    source_customer_id,
+    other_source,
+    other_source_customer_id,
+    matching_rule,
+    matching_score,
+        CASE
+            WHEN (reason IS NOT NULL) THEN '***'::text
+            ELSE NULL::text
+        END AS reason,
+    valid_from,
+    known_from,
+    change_cause,
+    rule_version
+   FROM core.customer_match_candidates;
+
+COMMENT ON VIEW masked.customer_match_candidates IS 'The rows of core.customer_match_candidates, with what names a person masked. Made from db/pii.yaml.';
+
+CREATE VIEW masked.customer_match_decisions AS
+ SELECT decision_id,
+    is_same,
+    record,
+    others,
+        CASE
+            WHEN (reason IS NOT NULL) THEN '***'::text
+            ELSE NULL::text
+        END AS reason,
+        CASE
+            WHEN (decided_by IS NOT NULL) THEN '***'::text
+            ELSE NULL::text
+        END AS decided_by,
+    decided_at,
+        CASE
+            WHEN (undone_by IS NOT NULL) THEN '***'::text
+            ELSE NULL::text
+        END AS undone_by,
+    undone_at
+   FROM core.customer_match_decisions;
+
+COMMENT ON VIEW masked.customer_match_decisions IS 'The rows of core.customer_match_decisions, with what names a person masked. Made from db/pii.yaml.';
+
+CREATE VIEW masked.customer_sources AS
+ SELECT source,
+    source_customer_id,
+    customer_id,
+    matching_rule,
+    matching_score,
+    raw_id,
+    load_id,
+    valid_from,
+    known_from,
+    change_cause,
+    rule_version,
+        CASE
+            WHEN (evidence IS NOT NULL) THEN '***'::text
+            ELSE NULL::text
+        END AS evidence
+   FROM core.customer_sources;
+
+COMMENT ON VIEW masked.customer_sources IS 'The rows of core.customer_sources, with what names a person masked. Made from db/pii.yaml.';
+
+CREATE VIEW masked.customers AS
+ SELECT customer_id,
+    regexp_replace(full_name, '(\w)\w*'::text, '\1.'::text, 'g'::text) AS full_name,
+    (COALESCE("substring"(email, '^\s*(.)[^@]*@'::text), ''::text) || '***@***'::text) AS email,
+    ('***'::text || "right"(phone,
+        CASE
+            WHEN (length(phone) > 4) THEN 2
+            ELSE 0
+        END)) AS phone,
+    postal_code,
+    ('***'::text || "right"(loyalty_card,
+        CASE
+            WHEN (length(loyalty_card) > 4) THEN 2
+            ELSE 0
+        END)) AS loyalty_card,
+    customer_since,
+    is_deleted,
+    source,
+    raw_id,
+    load_id,
+    valid_from,
+    known_from,
+    change_cause,
+    rule_version
+   FROM core.customers;
+
+COMMENT ON VIEW masked.customers IS 'The rows of core.customers, with what names a person masked. Made from db/pii.yaml.';
+
+CREATE VIEW masked.employees AS
+ SELECT employee_id,
+    regexp_replace(full_name, '(\w)\w*'::text, '\1.'::text, 'g'::text) AS full_name,
+    job_title,
+    started_on,
+    source,
+    source_employee_id,
+    raw_id,
+    load_id,
+    valid_from,
+    known_from,
+    change_cause,
+    rule_version
+   FROM core.employees;
+
+COMMENT ON VIEW masked.employees IS 'The rows of core.employees, with what names a person masked. Made from db/pii.yaml.';
+
+CREATE VIEW masked.sale_lines AS
+ SELECT sale_id,
+    line_number,
+    business_date,
+    product_id,
+    product_name,
+    variation,
+    modifiers,
+    quantity,
+    unit_price,
+    gross_amount,
+    discount_amount,
+    net_amount,
+    tax_amount,
+    currency_code,
+    amount_origin,
+        CASE
+            WHEN (note IS NOT NULL) THEN '***'::text
+            ELSE NULL::text
+        END AS note,
+    raw_id,
+    load_id,
+    valid_from,
+    known_from,
+    change_cause,
+    rule_version
+   FROM core.sale_lines;
+
+COMMENT ON VIEW masked.sale_lines IS 'The rows of core.sale_lines, with what names a person masked. Made from db/pii.yaml.';
+
 CREATE TABLE ops.applied_migrations (
     name text NOT NULL,
     sha256 text NOT NULL,
@@ -5180,22 +5347,37 @@ ALTER TABLE ONLY raw_pos.documents
     ADD CONSTRAINT documents_load_id_fkey FOREIGN KEY (load_id) REFERENCES ops.loads(load_id);
 
 GRANT USAGE ON SCHEMA core TO transformer;
+GRANT USAGE ON SCHEMA core TO web;
 
 GRANT USAGE ON SCHEMA core_asof TO transformer;
+GRANT USAGE ON SCHEMA core_asof TO web;
 
 GRANT USAGE ON SCHEMA core_history TO transformer;
+GRANT USAGE ON SCHEMA core_history TO web;
 
 GRANT USAGE ON SCHEMA marts TO transformer;
 GRANT USAGE ON SCHEMA marts TO bi;
+GRANT USAGE ON SCHEMA marts TO auditor;
+GRANT USAGE ON SCHEMA marts TO web;
+
+GRANT USAGE ON SCHEMA masked TO bi;
+GRANT USAGE ON SCHEMA masked TO web;
 
 GRANT USAGE ON SCHEMA ops TO loader;
 GRANT USAGE ON SCHEMA ops TO transformer;
+GRANT USAGE ON SCHEMA ops TO auditor;
+GRANT USAGE ON SCHEMA ops TO web;
+
+REVOKE USAGE ON SCHEMA public FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA raw_crm TO transformer;
+GRANT USAGE ON SCHEMA raw_crm TO web;
 
 GRANT USAGE ON SCHEMA raw_inventory TO transformer;
+GRANT USAGE ON SCHEMA raw_inventory TO web;
 
 GRANT USAGE ON SCHEMA raw_pos TO transformer;
+GRANT USAGE ON SCHEMA raw_pos TO web;
 
 REVOKE ALL ON FUNCTION core.key(VARIADIC parts text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION core.key(VARIADIC parts text[]) TO transformer;
@@ -5234,6 +5416,57 @@ REVOKE ALL ON FUNCTION ops.mark_failed(p_load_id bigint, p_reason text) FROM PUB
 REVOKE ALL ON FUNCTION ops.mark_received(p_load_id bigint) FROM PUBLIC;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.loads TO transformer;
+GRANT SELECT ON TABLE ops.loads TO web;
+
+GRANT SELECT(load_id) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(source) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(entity) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(run_key) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(workflow) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(execution_id) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(file_name) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(sha256) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(window_from) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(document_count) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(byte_count) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(record_count) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(row_count) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(reject_count) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(profile) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(status) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(reason) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(started_at) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(received_at) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(finished_at) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(endpoint) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(window_to) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(next_page) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(newest_record_at) ON TABLE ops.loads TO auditor;
+
+GRANT SELECT(active_at) ON TABLE ops.loads TO auditor;
 
 REVOKE ALL ON FUNCTION ops.move_watermark(p_load ops.loads) FROM PUBLIC;
 
@@ -5241,6 +5474,8 @@ REVOKE ALL ON FUNCTION ops.next_request(p_source text, p_workflow text, p_execut
 GRANT ALL ON FUNCTION ops.next_request(p_source text, p_workflow text, p_execution_id text, p_run_key text) TO loader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.inbox_files TO transformer;
+GRANT SELECT ON TABLE ops.inbox_files TO auditor;
+GRANT SELECT ON TABLE ops.inbox_files TO web;
 
 REVOKE ALL ON FUNCTION ops.open_file_load(p_file ops.inbox_files, p_workflow text, p_execution_id text, p_run_key text) FROM PUBLIC;
 
@@ -5269,219 +5504,1443 @@ GRANT ALL ON FUNCTION ops.report(p_run_key text) TO transformer;
 REVOKE ALL ON FUNCTION ops.waiting_files(p_source text, p_run_key text, p_is_inline boolean, p_inline_bytes bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.waiting_files(p_source text, p_run_key text, p_is_inline boolean, p_inline_bytes bigint) TO loader;
 
+REVOKE ALL ON FUNCTION pg_catalog.lo_creat(integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lo_create(oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lo_from_bytea(oid, bytea) FROM PUBLIC;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.customer_facts TO transformer;
+
+GRANT SELECT(catalogue) ON TABLE core.customer_facts TO web;
+
+GRANT SELECT(source) ON TABLE core.customer_facts TO web;
+
+GRANT SELECT(source_customer_id) ON TABLE core.customer_facts TO web;
+
+GRANT SELECT(origin) ON TABLE core.customer_facts TO web;
+
+GRANT SELECT(attribute) ON TABLE core.customer_facts TO web;
+
+GRANT SELECT(part) ON TABLE core.customer_facts TO web;
+
+GRANT SELECT(match_on) ON TABLE core.customer_facts TO web;
+
+GRANT SELECT(precedence) ON TABLE core.customer_facts TO web;
+
+GRANT SELECT(told_at) ON TABLE core.customer_facts TO web;
+
+GRANT SELECT(raw_id) ON TABLE core.customer_facts TO web;
+
+GRANT SELECT(load_id) ON TABLE core.customer_facts TO web;
+
+GRANT SELECT(valid_from) ON TABLE core.customer_facts TO web;
+
+GRANT SELECT(known_from) ON TABLE core.customer_facts TO web;
+
+GRANT SELECT(change_cause) ON TABLE core.customer_facts TO web;
+
+GRANT SELECT(rule_version) ON TABLE core.customer_facts TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.customer_match_candidates TO transformer;
 
+GRANT SELECT(source) ON TABLE core.customer_match_candidates TO web;
+
+GRANT SELECT(source_customer_id) ON TABLE core.customer_match_candidates TO web;
+
+GRANT SELECT(other_source) ON TABLE core.customer_match_candidates TO web;
+
+GRANT SELECT(other_source_customer_id) ON TABLE core.customer_match_candidates TO web;
+
+GRANT SELECT(matching_rule) ON TABLE core.customer_match_candidates TO web;
+
+GRANT SELECT(matching_score) ON TABLE core.customer_match_candidates TO web;
+
+GRANT SELECT(valid_from) ON TABLE core.customer_match_candidates TO web;
+
+GRANT SELECT(known_from) ON TABLE core.customer_match_candidates TO web;
+
+GRANT SELECT(change_cause) ON TABLE core.customer_match_candidates TO web;
+
+GRANT SELECT(rule_version) ON TABLE core.customer_match_candidates TO web;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE core.customer_match_decisions TO transformer;
+
+GRANT SELECT(decision_id) ON TABLE core.customer_match_decisions TO web;
+
+GRANT SELECT(is_same) ON TABLE core.customer_match_decisions TO web;
+
+GRANT SELECT(record) ON TABLE core.customer_match_decisions TO web;
+
+GRANT SELECT(others) ON TABLE core.customer_match_decisions TO web;
+
+GRANT SELECT(decided_at) ON TABLE core.customer_match_decisions TO web;
+
+GRANT SELECT(undone_at) ON TABLE core.customer_match_decisions TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.customer_sources TO transformer;
 
+GRANT SELECT(source) ON TABLE core.customer_sources TO web;
+
+GRANT SELECT(source_customer_id) ON TABLE core.customer_sources TO web;
+
+GRANT SELECT(customer_id) ON TABLE core.customer_sources TO web;
+
+GRANT SELECT(matching_rule) ON TABLE core.customer_sources TO web;
+
+GRANT SELECT(matching_score) ON TABLE core.customer_sources TO web;
+
+GRANT SELECT(raw_id) ON TABLE core.customer_sources TO web;
+
+GRANT SELECT(load_id) ON TABLE core.customer_sources TO web;
+
+GRANT SELECT(valid_from) ON TABLE core.customer_sources TO web;
+
+GRANT SELECT(known_from) ON TABLE core.customer_sources TO web;
+
+GRANT SELECT(change_cause) ON TABLE core.customer_sources TO web;
+
+GRANT SELECT(rule_version) ON TABLE core.customer_sources TO web;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.customers TO transformer;
 
+GRANT SELECT(customer_id) ON TABLE core.customers TO web;
+
+GRANT SELECT(postal_code) ON TABLE core.customers TO web;
+
+GRANT SELECT(customer_since) ON TABLE core.customers TO web;
+
+GRANT SELECT(is_deleted) ON TABLE core.customers TO web;
+
+GRANT SELECT(source) ON TABLE core.customers TO web;
+
+GRANT SELECT(raw_id) ON TABLE core.customers TO web;
+
+GRANT SELECT(load_id) ON TABLE core.customers TO web;
+
+GRANT SELECT(valid_from) ON TABLE core.customers TO web;
+
+GRANT SELECT(known_from) ON TABLE core.customers TO web;
+
+GRANT SELECT(change_cause) ON TABLE core.customers TO web;
+
+GRANT SELECT(rule_version) ON TABLE core.customers TO web;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.deliveries TO transformer;
+GRANT SELECT ON TABLE core.deliveries TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.employees TO transformer;
 
+GRANT SELECT(employee_id) ON TABLE core.employees TO web;
+
+GRANT SELECT(job_title) ON TABLE core.employees TO web;
+
+GRANT SELECT(started_on) ON TABLE core.employees TO web;
+
+GRANT SELECT(source) ON TABLE core.employees TO web;
+
+GRANT SELECT(source_employee_id) ON TABLE core.employees TO web;
+
+GRANT SELECT(raw_id) ON TABLE core.employees TO web;
+
+GRANT SELECT(load_id) ON TABLE core.employees TO web;
+
+GRANT SELECT(valid_from) ON TABLE core.employees TO web;
+
+GRANT SELECT(known_from) ON TABLE core.employees TO web;
+
+GRANT SELECT(change_cause) ON TABLE core.employees TO web;
+
+GRANT SELECT(rule_version) ON TABLE core.employees TO web;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.funnel_events TO transformer;
+GRANT SELECT ON TABLE core.funnel_events TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.inventory TO transformer;
+GRANT SELECT ON TABLE core.inventory TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.payments TO transformer;
+GRANT SELECT ON TABLE core.payments TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.products TO transformer;
+GRANT SELECT ON TABLE core.products TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.sale_lines TO transformer;
 
+GRANT SELECT(sale_id) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(line_number) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(business_date) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(product_id) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(product_name) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(variation) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(modifiers) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(quantity) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(unit_price) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(gross_amount) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(discount_amount) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(net_amount) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(tax_amount) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(currency_code) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(amount_origin) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(raw_id) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(load_id) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(valid_from) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(known_from) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(change_cause) ON TABLE core.sale_lines TO web;
+
+GRANT SELECT(rule_version) ON TABLE core.sale_lines TO web;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.sales TO transformer;
 
+GRANT SELECT(sale_id) ON TABLE core.sales TO web;
+
+GRANT SELECT(source) ON TABLE core.sales TO web;
+
+GRANT SELECT(receipt_number) ON TABLE core.sales TO web;
+
+GRANT SELECT(event) ON TABLE core.sales TO web;
+
+GRANT SELECT(store_id) ON TABLE core.sales TO web;
+
+GRANT SELECT(customer_id) ON TABLE core.sales TO web;
+
+GRANT SELECT(employee_id) ON TABLE core.sales TO web;
+
+GRANT SELECT(channel) ON TABLE core.sales TO web;
+
+GRANT SELECT(sold_at) ON TABLE core.sales TO web;
+
+GRANT SELECT(business_date) ON TABLE core.sales TO web;
+
+GRANT SELECT(currency_code) ON TABLE core.sales TO web;
+
+GRANT SELECT(line_count) ON TABLE core.sales TO web;
+
+GRANT SELECT(gross_amount) ON TABLE core.sales TO web;
+
+GRANT SELECT(discount_amount) ON TABLE core.sales TO web;
+
+GRANT SELECT(net_amount) ON TABLE core.sales TO web;
+
+GRANT SELECT(tax_amount) ON TABLE core.sales TO web;
+
+GRANT SELECT(tip_amount) ON TABLE core.sales TO web;
+
+GRANT SELECT(payment_reference) ON TABLE core.sales TO web;
+
+GRANT SELECT(reverses_receipt_number) ON TABLE core.sales TO web;
+
+GRANT SELECT(reverses_sale_id) ON TABLE core.sales TO web;
+
+GRANT SELECT(source_updated_at) ON TABLE core.sales TO web;
+
+GRANT SELECT(document_id) ON TABLE core.sales TO web;
+
+GRANT SELECT(raw_id) ON TABLE core.sales TO web;
+
+GRANT SELECT(load_id) ON TABLE core.sales TO web;
+
+GRANT SELECT(valid_from) ON TABLE core.sales TO web;
+
+GRANT SELECT(known_from) ON TABLE core.sales TO web;
+
+GRANT SELECT(change_cause) ON TABLE core.sales TO web;
+
+GRANT SELECT(rule_version) ON TABLE core.sales TO web;
+
+GRANT SELECT(source_customer_id) ON TABLE core.sales TO web;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.stock_levels TO transformer;
+GRANT SELECT ON TABLE core.stock_levels TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.stock_movements TO transformer;
+GRANT SELECT ON TABLE core.stock_movements TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.stores TO transformer;
+GRANT SELECT ON TABLE core.stores TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.suppliers TO transformer;
+GRANT SELECT ON TABLE core.suppliers TO web;
 
 GRANT SELECT,INSERT ON TABLE core_history.customer_facts_versions TO transformer;
 
+GRANT SELECT(catalogue) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(source) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(source_customer_id) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(origin) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(attribute) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(part) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(match_on) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(precedence) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(told_at) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(load_id) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(known_from) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(valid_to) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(known_to) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(closed_cause) ON TABLE core_history.customer_facts_versions TO web;
+
+GRANT SELECT(known_during) ON TABLE core_history.customer_facts_versions TO web;
+
 GRANT SELECT ON TABLE core_history.customer_facts TO transformer;
+
+GRANT SELECT(catalogue) ON TABLE core_history.customer_facts TO web;
+
+GRANT SELECT(source) ON TABLE core_history.customer_facts TO web;
+
+GRANT SELECT(source_customer_id) ON TABLE core_history.customer_facts TO web;
+
+GRANT SELECT(origin) ON TABLE core_history.customer_facts TO web;
+
+GRANT SELECT(attribute) ON TABLE core_history.customer_facts TO web;
+
+GRANT SELECT(part) ON TABLE core_history.customer_facts TO web;
+
+GRANT SELECT(match_on) ON TABLE core_history.customer_facts TO web;
+
+GRANT SELECT(precedence) ON TABLE core_history.customer_facts TO web;
+
+GRANT SELECT(told_at) ON TABLE core_history.customer_facts TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_history.customer_facts TO web;
+
+GRANT SELECT(load_id) ON TABLE core_history.customer_facts TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_history.customer_facts TO web;
+
+GRANT SELECT(known_from) ON TABLE core_history.customer_facts TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_history.customer_facts TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_history.customer_facts TO web;
+
+GRANT SELECT(valid_to) ON TABLE core_history.customer_facts TO web;
+
+GRANT SELECT(known_to) ON TABLE core_history.customer_facts TO web;
+
+GRANT SELECT(closed_cause) ON TABLE core_history.customer_facts TO web;
 
 GRANT SELECT ON TABLE core_asof.customer_facts TO transformer;
 
+GRANT SELECT(catalogue) ON TABLE core_asof.customer_facts TO web;
+
+GRANT SELECT(source) ON TABLE core_asof.customer_facts TO web;
+
+GRANT SELECT(source_customer_id) ON TABLE core_asof.customer_facts TO web;
+
+GRANT SELECT(origin) ON TABLE core_asof.customer_facts TO web;
+
+GRANT SELECT(attribute) ON TABLE core_asof.customer_facts TO web;
+
+GRANT SELECT(part) ON TABLE core_asof.customer_facts TO web;
+
+GRANT SELECT(match_on) ON TABLE core_asof.customer_facts TO web;
+
+GRANT SELECT(precedence) ON TABLE core_asof.customer_facts TO web;
+
+GRANT SELECT(told_at) ON TABLE core_asof.customer_facts TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_asof.customer_facts TO web;
+
+GRANT SELECT(load_id) ON TABLE core_asof.customer_facts TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_asof.customer_facts TO web;
+
+GRANT SELECT(known_from) ON TABLE core_asof.customer_facts TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_asof.customer_facts TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_asof.customer_facts TO web;
+
 GRANT SELECT,INSERT ON TABLE core_history.customer_match_candidates_versions TO transformer;
+
+GRANT SELECT(source) ON TABLE core_history.customer_match_candidates_versions TO web;
+
+GRANT SELECT(source_customer_id) ON TABLE core_history.customer_match_candidates_versions TO web;
+
+GRANT SELECT(other_source) ON TABLE core_history.customer_match_candidates_versions TO web;
+
+GRANT SELECT(other_source_customer_id) ON TABLE core_history.customer_match_candidates_versions TO web;
+
+GRANT SELECT(matching_rule) ON TABLE core_history.customer_match_candidates_versions TO web;
+
+GRANT SELECT(matching_score) ON TABLE core_history.customer_match_candidates_versions TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_history.customer_match_candidates_versions TO web;
+
+GRANT SELECT(known_from) ON TABLE core_history.customer_match_candidates_versions TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_history.customer_match_candidates_versions TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_history.customer_match_candidates_versions TO web;
+
+GRANT SELECT(valid_to) ON TABLE core_history.customer_match_candidates_versions TO web;
+
+GRANT SELECT(known_to) ON TABLE core_history.customer_match_candidates_versions TO web;
+
+GRANT SELECT(closed_cause) ON TABLE core_history.customer_match_candidates_versions TO web;
+
+GRANT SELECT(known_during) ON TABLE core_history.customer_match_candidates_versions TO web;
 
 GRANT SELECT ON TABLE core_history.customer_match_candidates TO transformer;
 
+GRANT SELECT(source) ON TABLE core_history.customer_match_candidates TO web;
+
+GRANT SELECT(source_customer_id) ON TABLE core_history.customer_match_candidates TO web;
+
+GRANT SELECT(other_source) ON TABLE core_history.customer_match_candidates TO web;
+
+GRANT SELECT(other_source_customer_id) ON TABLE core_history.customer_match_candidates TO web;
+
+GRANT SELECT(matching_rule) ON TABLE core_history.customer_match_candidates TO web;
+
+GRANT SELECT(matching_score) ON TABLE core_history.customer_match_candidates TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_history.customer_match_candidates TO web;
+
+GRANT SELECT(known_from) ON TABLE core_history.customer_match_candidates TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_history.customer_match_candidates TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_history.customer_match_candidates TO web;
+
+GRANT SELECT(valid_to) ON TABLE core_history.customer_match_candidates TO web;
+
+GRANT SELECT(known_to) ON TABLE core_history.customer_match_candidates TO web;
+
+GRANT SELECT(closed_cause) ON TABLE core_history.customer_match_candidates TO web;
+
 GRANT SELECT ON TABLE core_asof.customer_match_candidates TO transformer;
+
+GRANT SELECT(source) ON TABLE core_asof.customer_match_candidates TO web;
+
+GRANT SELECT(source_customer_id) ON TABLE core_asof.customer_match_candidates TO web;
+
+GRANT SELECT(other_source) ON TABLE core_asof.customer_match_candidates TO web;
+
+GRANT SELECT(other_source_customer_id) ON TABLE core_asof.customer_match_candidates TO web;
+
+GRANT SELECT(matching_rule) ON TABLE core_asof.customer_match_candidates TO web;
+
+GRANT SELECT(matching_score) ON TABLE core_asof.customer_match_candidates TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_asof.customer_match_candidates TO web;
+
+GRANT SELECT(known_from) ON TABLE core_asof.customer_match_candidates TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_asof.customer_match_candidates TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_asof.customer_match_candidates TO web;
 
 GRANT SELECT,INSERT ON TABLE core_history.customer_sources_versions TO transformer;
 
+GRANT SELECT(source) ON TABLE core_history.customer_sources_versions TO web;
+
+GRANT SELECT(source_customer_id) ON TABLE core_history.customer_sources_versions TO web;
+
+GRANT SELECT(customer_id) ON TABLE core_history.customer_sources_versions TO web;
+
+GRANT SELECT(matching_rule) ON TABLE core_history.customer_sources_versions TO web;
+
+GRANT SELECT(matching_score) ON TABLE core_history.customer_sources_versions TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_history.customer_sources_versions TO web;
+
+GRANT SELECT(load_id) ON TABLE core_history.customer_sources_versions TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_history.customer_sources_versions TO web;
+
+GRANT SELECT(known_from) ON TABLE core_history.customer_sources_versions TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_history.customer_sources_versions TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_history.customer_sources_versions TO web;
+
+GRANT SELECT(valid_to) ON TABLE core_history.customer_sources_versions TO web;
+
+GRANT SELECT(known_to) ON TABLE core_history.customer_sources_versions TO web;
+
+GRANT SELECT(closed_cause) ON TABLE core_history.customer_sources_versions TO web;
+
+GRANT SELECT(known_during) ON TABLE core_history.customer_sources_versions TO web;
+
 GRANT SELECT ON TABLE core_history.customer_sources TO transformer;
+
+GRANT SELECT(source) ON TABLE core_history.customer_sources TO web;
+
+GRANT SELECT(source_customer_id) ON TABLE core_history.customer_sources TO web;
+
+GRANT SELECT(customer_id) ON TABLE core_history.customer_sources TO web;
+
+GRANT SELECT(matching_rule) ON TABLE core_history.customer_sources TO web;
+
+GRANT SELECT(matching_score) ON TABLE core_history.customer_sources TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_history.customer_sources TO web;
+
+GRANT SELECT(load_id) ON TABLE core_history.customer_sources TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_history.customer_sources TO web;
+
+GRANT SELECT(known_from) ON TABLE core_history.customer_sources TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_history.customer_sources TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_history.customer_sources TO web;
+
+GRANT SELECT(valid_to) ON TABLE core_history.customer_sources TO web;
+
+GRANT SELECT(known_to) ON TABLE core_history.customer_sources TO web;
+
+GRANT SELECT(closed_cause) ON TABLE core_history.customer_sources TO web;
 
 GRANT SELECT ON TABLE core_asof.customer_sources TO transformer;
 
+GRANT SELECT(source) ON TABLE core_asof.customer_sources TO web;
+
+GRANT SELECT(source_customer_id) ON TABLE core_asof.customer_sources TO web;
+
+GRANT SELECT(customer_id) ON TABLE core_asof.customer_sources TO web;
+
+GRANT SELECT(matching_rule) ON TABLE core_asof.customer_sources TO web;
+
+GRANT SELECT(matching_score) ON TABLE core_asof.customer_sources TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_asof.customer_sources TO web;
+
+GRANT SELECT(load_id) ON TABLE core_asof.customer_sources TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_asof.customer_sources TO web;
+
+GRANT SELECT(known_from) ON TABLE core_asof.customer_sources TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_asof.customer_sources TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_asof.customer_sources TO web;
+
 GRANT SELECT,INSERT ON TABLE core_history.customers_versions TO transformer;
+
+GRANT SELECT(customer_id) ON TABLE core_history.customers_versions TO web;
+
+GRANT SELECT(postal_code) ON TABLE core_history.customers_versions TO web;
+
+GRANT SELECT(customer_since) ON TABLE core_history.customers_versions TO web;
+
+GRANT SELECT(is_deleted) ON TABLE core_history.customers_versions TO web;
+
+GRANT SELECT(source) ON TABLE core_history.customers_versions TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_history.customers_versions TO web;
+
+GRANT SELECT(load_id) ON TABLE core_history.customers_versions TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_history.customers_versions TO web;
+
+GRANT SELECT(known_from) ON TABLE core_history.customers_versions TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_history.customers_versions TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_history.customers_versions TO web;
+
+GRANT SELECT(valid_to) ON TABLE core_history.customers_versions TO web;
+
+GRANT SELECT(known_to) ON TABLE core_history.customers_versions TO web;
+
+GRANT SELECT(closed_cause) ON TABLE core_history.customers_versions TO web;
+
+GRANT SELECT(known_during) ON TABLE core_history.customers_versions TO web;
 
 GRANT SELECT ON TABLE core_history.customers TO transformer;
 
+GRANT SELECT(customer_id) ON TABLE core_history.customers TO web;
+
+GRANT SELECT(postal_code) ON TABLE core_history.customers TO web;
+
+GRANT SELECT(customer_since) ON TABLE core_history.customers TO web;
+
+GRANT SELECT(is_deleted) ON TABLE core_history.customers TO web;
+
+GRANT SELECT(source) ON TABLE core_history.customers TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_history.customers TO web;
+
+GRANT SELECT(load_id) ON TABLE core_history.customers TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_history.customers TO web;
+
+GRANT SELECT(known_from) ON TABLE core_history.customers TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_history.customers TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_history.customers TO web;
+
+GRANT SELECT(valid_to) ON TABLE core_history.customers TO web;
+
+GRANT SELECT(known_to) ON TABLE core_history.customers TO web;
+
+GRANT SELECT(closed_cause) ON TABLE core_history.customers TO web;
+
 GRANT SELECT ON TABLE core_asof.customers TO transformer;
 
+GRANT SELECT(customer_id) ON TABLE core_asof.customers TO web;
+
+GRANT SELECT(postal_code) ON TABLE core_asof.customers TO web;
+
+GRANT SELECT(customer_since) ON TABLE core_asof.customers TO web;
+
+GRANT SELECT(is_deleted) ON TABLE core_asof.customers TO web;
+
+GRANT SELECT(source) ON TABLE core_asof.customers TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_asof.customers TO web;
+
+GRANT SELECT(load_id) ON TABLE core_asof.customers TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_asof.customers TO web;
+
+GRANT SELECT(known_from) ON TABLE core_asof.customers TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_asof.customers TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_asof.customers TO web;
+
 GRANT SELECT,INSERT ON TABLE core_history.deliveries_versions TO transformer;
+GRANT SELECT ON TABLE core_history.deliveries_versions TO web;
 
 GRANT SELECT ON TABLE core_history.deliveries TO transformer;
+GRANT SELECT ON TABLE core_history.deliveries TO web;
 
 GRANT SELECT ON TABLE core_asof.deliveries TO transformer;
+GRANT SELECT ON TABLE core_asof.deliveries TO web;
 
 GRANT SELECT,INSERT ON TABLE core_history.employees_versions TO transformer;
 
+GRANT SELECT(employee_id) ON TABLE core_history.employees_versions TO web;
+
+GRANT SELECT(job_title) ON TABLE core_history.employees_versions TO web;
+
+GRANT SELECT(started_on) ON TABLE core_history.employees_versions TO web;
+
+GRANT SELECT(source) ON TABLE core_history.employees_versions TO web;
+
+GRANT SELECT(source_employee_id) ON TABLE core_history.employees_versions TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_history.employees_versions TO web;
+
+GRANT SELECT(load_id) ON TABLE core_history.employees_versions TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_history.employees_versions TO web;
+
+GRANT SELECT(known_from) ON TABLE core_history.employees_versions TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_history.employees_versions TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_history.employees_versions TO web;
+
+GRANT SELECT(valid_to) ON TABLE core_history.employees_versions TO web;
+
+GRANT SELECT(known_to) ON TABLE core_history.employees_versions TO web;
+
+GRANT SELECT(closed_cause) ON TABLE core_history.employees_versions TO web;
+
+GRANT SELECT(known_during) ON TABLE core_history.employees_versions TO web;
+
 GRANT SELECT ON TABLE core_history.employees TO transformer;
+
+GRANT SELECT(employee_id) ON TABLE core_history.employees TO web;
+
+GRANT SELECT(job_title) ON TABLE core_history.employees TO web;
+
+GRANT SELECT(started_on) ON TABLE core_history.employees TO web;
+
+GRANT SELECT(source) ON TABLE core_history.employees TO web;
+
+GRANT SELECT(source_employee_id) ON TABLE core_history.employees TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_history.employees TO web;
+
+GRANT SELECT(load_id) ON TABLE core_history.employees TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_history.employees TO web;
+
+GRANT SELECT(known_from) ON TABLE core_history.employees TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_history.employees TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_history.employees TO web;
+
+GRANT SELECT(valid_to) ON TABLE core_history.employees TO web;
+
+GRANT SELECT(known_to) ON TABLE core_history.employees TO web;
+
+GRANT SELECT(closed_cause) ON TABLE core_history.employees TO web;
 
 GRANT SELECT ON TABLE core_asof.employees TO transformer;
 
+GRANT SELECT(employee_id) ON TABLE core_asof.employees TO web;
+
+GRANT SELECT(job_title) ON TABLE core_asof.employees TO web;
+
+GRANT SELECT(started_on) ON TABLE core_asof.employees TO web;
+
+GRANT SELECT(source) ON TABLE core_asof.employees TO web;
+
+GRANT SELECT(source_employee_id) ON TABLE core_asof.employees TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_asof.employees TO web;
+
+GRANT SELECT(load_id) ON TABLE core_asof.employees TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_asof.employees TO web;
+
+GRANT SELECT(known_from) ON TABLE core_asof.employees TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_asof.employees TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_asof.employees TO web;
+
 GRANT SELECT,INSERT ON TABLE core_history.funnel_events_versions TO transformer;
+GRANT SELECT ON TABLE core_history.funnel_events_versions TO web;
 
 GRANT SELECT ON TABLE core_history.funnel_events TO transformer;
+GRANT SELECT ON TABLE core_history.funnel_events TO web;
 
 GRANT SELECT ON TABLE core_asof.funnel_events TO transformer;
+GRANT SELECT ON TABLE core_asof.funnel_events TO web;
 
 GRANT SELECT,INSERT ON TABLE core_history.inventory_versions TO transformer;
+GRANT SELECT ON TABLE core_history.inventory_versions TO web;
 
 GRANT SELECT ON TABLE core_history.inventory TO transformer;
+GRANT SELECT ON TABLE core_history.inventory TO web;
 
 GRANT SELECT ON TABLE core_asof.inventory TO transformer;
+GRANT SELECT ON TABLE core_asof.inventory TO web;
 
 GRANT SELECT,INSERT ON TABLE core_history.payments_versions TO transformer;
+GRANT SELECT ON TABLE core_history.payments_versions TO web;
 
 GRANT SELECT ON TABLE core_history.payments TO transformer;
+GRANT SELECT ON TABLE core_history.payments TO web;
 
 GRANT SELECT ON TABLE core_asof.payments TO transformer;
+GRANT SELECT ON TABLE core_asof.payments TO web;
 
 GRANT SELECT,INSERT ON TABLE core_history.products_versions TO transformer;
+GRANT SELECT ON TABLE core_history.products_versions TO web;
 
 GRANT SELECT ON TABLE core_history.products TO transformer;
+GRANT SELECT ON TABLE core_history.products TO web;
 
 GRANT SELECT ON TABLE core_asof.products TO transformer;
+GRANT SELECT ON TABLE core_asof.products TO web;
 
 GRANT SELECT,INSERT ON TABLE core_history.sale_lines_versions TO transformer;
 
+GRANT SELECT(sale_id) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(line_number) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(business_date) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(product_id) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(product_name) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(variation) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(modifiers) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(quantity) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(unit_price) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(gross_amount) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(discount_amount) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(net_amount) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(tax_amount) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(currency_code) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(amount_origin) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(load_id) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(known_from) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(valid_to) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(known_to) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(closed_cause) ON TABLE core_history.sale_lines_versions TO web;
+
+GRANT SELECT(known_during) ON TABLE core_history.sale_lines_versions TO web;
+
 GRANT SELECT ON TABLE core_history.sale_lines TO transformer;
+
+GRANT SELECT(sale_id) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(line_number) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(business_date) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(product_id) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(product_name) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(variation) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(modifiers) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(quantity) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(unit_price) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(gross_amount) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(discount_amount) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(net_amount) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(tax_amount) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(currency_code) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(amount_origin) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(load_id) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(known_from) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(valid_to) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(known_to) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(closed_cause) ON TABLE core_history.sale_lines TO web;
 
 GRANT SELECT ON TABLE core_asof.sale_lines TO transformer;
 
+GRANT SELECT(sale_id) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(line_number) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(business_date) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(product_id) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(product_name) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(variation) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(modifiers) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(quantity) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(unit_price) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(gross_amount) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(discount_amount) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(net_amount) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(tax_amount) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(currency_code) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(amount_origin) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(load_id) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(known_from) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_asof.sale_lines TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_asof.sale_lines TO web;
+
 GRANT SELECT,INSERT ON TABLE core_history.sales_versions TO transformer;
+
+GRANT SELECT(sale_id) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(source) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(receipt_number) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(event) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(store_id) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(customer_id) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(employee_id) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(channel) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(sold_at) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(business_date) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(currency_code) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(line_count) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(gross_amount) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(discount_amount) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(net_amount) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(tax_amount) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(tip_amount) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(payment_reference) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(reverses_receipt_number) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(reverses_sale_id) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(source_updated_at) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(document_id) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(load_id) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(known_from) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(valid_to) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(known_to) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(closed_cause) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(known_during) ON TABLE core_history.sales_versions TO web;
+
+GRANT SELECT(source_customer_id) ON TABLE core_history.sales_versions TO web;
 
 GRANT SELECT ON TABLE core_history.sales TO transformer;
 
+GRANT SELECT(sale_id) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(source) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(receipt_number) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(event) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(store_id) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(customer_id) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(employee_id) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(channel) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(sold_at) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(business_date) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(currency_code) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(line_count) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(gross_amount) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(discount_amount) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(net_amount) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(tax_amount) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(tip_amount) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(payment_reference) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(reverses_receipt_number) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(reverses_sale_id) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(source_updated_at) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(document_id) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(load_id) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(known_from) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(source_customer_id) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(valid_to) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(known_to) ON TABLE core_history.sales TO web;
+
+GRANT SELECT(closed_cause) ON TABLE core_history.sales TO web;
+
 GRANT SELECT ON TABLE core_asof.sales TO transformer;
 
+GRANT SELECT(sale_id) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(source) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(receipt_number) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(event) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(store_id) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(customer_id) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(employee_id) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(channel) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(sold_at) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(business_date) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(currency_code) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(line_count) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(gross_amount) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(discount_amount) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(net_amount) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(tax_amount) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(tip_amount) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(payment_reference) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(reverses_receipt_number) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(reverses_sale_id) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(source_updated_at) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(document_id) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(load_id) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(known_from) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_asof.sales TO web;
+
+GRANT SELECT(source_customer_id) ON TABLE core_asof.sales TO web;
+
 GRANT SELECT,INSERT ON TABLE core_history.stock_levels_versions TO transformer;
+GRANT SELECT ON TABLE core_history.stock_levels_versions TO web;
 
 GRANT SELECT ON TABLE core_history.stock_levels TO transformer;
+GRANT SELECT ON TABLE core_history.stock_levels TO web;
 
 GRANT SELECT ON TABLE core_asof.stock_levels TO transformer;
+GRANT SELECT ON TABLE core_asof.stock_levels TO web;
 
 GRANT SELECT,INSERT ON TABLE core_history.stock_movements_versions TO transformer;
+GRANT SELECT ON TABLE core_history.stock_movements_versions TO web;
 
 GRANT SELECT ON TABLE core_history.stock_movements TO transformer;
+GRANT SELECT ON TABLE core_history.stock_movements TO web;
 
 GRANT SELECT ON TABLE core_asof.stock_movements TO transformer;
+GRANT SELECT ON TABLE core_asof.stock_movements TO web;
 
 GRANT SELECT,INSERT ON TABLE core_history.stores_versions TO transformer;
+GRANT SELECT ON TABLE core_history.stores_versions TO web;
 
 GRANT SELECT ON TABLE core_history.stores TO transformer;
+GRANT SELECT ON TABLE core_history.stores TO web;
 
 GRANT SELECT ON TABLE core_asof.stores TO transformer;
+GRANT SELECT ON TABLE core_asof.stores TO web;
 
 GRANT SELECT,INSERT ON TABLE core_history.suppliers_versions TO transformer;
+GRANT SELECT ON TABLE core_history.suppliers_versions TO web;
 
 GRANT SELECT ON TABLE core_history.suppliers TO transformer;
+GRANT SELECT ON TABLE core_history.suppliers TO web;
 
 GRANT SELECT ON TABLE core_asof.suppliers TO transformer;
+GRANT SELECT ON TABLE core_asof.suppliers TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.customer_activity TO transformer;
 GRANT SELECT ON TABLE marts.customer_activity TO bi;
+GRANT SELECT ON TABLE marts.customer_activity TO web;
+
+GRANT SELECT(month) ON TABLE marts.customer_activity TO auditor;
+
+GRANT SELECT(source) ON TABLE marts.customer_activity TO auditor;
+
+GRANT SELECT(currency_code) ON TABLE marts.customer_activity TO auditor;
+
+GRANT SELECT(ticket_count) ON TABLE marts.customer_activity TO auditor;
+
+GRANT SELECT(net_amount) ON TABLE marts.customer_activity TO auditor;
+
+GRANT SELECT(is_new) ON TABLE marts.customer_activity TO auditor;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.customer_cohorts TO transformer;
 GRANT SELECT ON TABLE marts.customer_cohorts TO bi;
+GRANT SELECT ON TABLE marts.customer_cohorts TO auditor;
+GRANT SELECT ON TABLE marts.customer_cohorts TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.daily_customers TO transformer;
 GRANT SELECT ON TABLE marts.daily_customers TO bi;
+GRANT SELECT ON TABLE marts.daily_customers TO web;
+
+GRANT SELECT(business_date) ON TABLE marts.daily_customers TO auditor;
+
+GRANT SELECT(store_id) ON TABLE marts.daily_customers TO auditor;
+
+GRANT SELECT(source) ON TABLE marts.daily_customers TO auditor;
+
+GRANT SELECT(channel) ON TABLE marts.daily_customers TO auditor;
+
+GRANT SELECT(currency_code) ON TABLE marts.daily_customers TO auditor;
+
+GRANT SELECT(ticket_count) ON TABLE marts.daily_customers TO auditor;
+
+GRANT SELECT(net_amount) ON TABLE marts.daily_customers TO auditor;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.daily_product_sales TO transformer;
 GRANT SELECT ON TABLE marts.daily_product_sales TO bi;
+GRANT SELECT ON TABLE marts.daily_product_sales TO auditor;
+GRANT SELECT ON TABLE marts.daily_product_sales TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.daily_store_sales TO transformer;
 GRANT SELECT ON TABLE marts.daily_store_sales TO bi;
+GRANT SELECT ON TABLE marts.daily_store_sales TO auditor;
+GRANT SELECT ON TABLE marts.daily_store_sales TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.data_freshness TO transformer;
 GRANT SELECT ON TABLE marts.data_freshness TO bi;
+GRANT SELECT ON TABLE marts.data_freshness TO auditor;
+GRANT SELECT ON TABLE marts.data_freshness TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.inventory_status TO transformer;
 GRANT SELECT ON TABLE marts.inventory_status TO bi;
+GRANT SELECT ON TABLE marts.inventory_status TO auditor;
+GRANT SELECT ON TABLE marts.inventory_status TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.inventory_turnover TO transformer;
 GRANT SELECT ON TABLE marts.inventory_turnover TO bi;
+GRANT SELECT ON TABLE marts.inventory_turnover TO auditor;
+GRANT SELECT ON TABLE marts.inventory_turnover TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.monthly_store_sales TO transformer;
 GRANT SELECT ON TABLE marts.monthly_store_sales TO bi;
+GRANT SELECT ON TABLE marts.monthly_store_sales TO auditor;
+GRANT SELECT ON TABLE marts.monthly_store_sales TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.published_figures TO transformer;
 GRANT SELECT ON TABLE marts.published_figures TO bi;
+GRANT SELECT ON TABLE marts.published_figures TO auditor;
+GRANT SELECT ON TABLE marts.published_figures TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.sales_funnel TO transformer;
 GRANT SELECT ON TABLE marts.sales_funnel TO bi;
+GRANT SELECT ON TABLE marts.sales_funnel TO auditor;
+GRANT SELECT ON TABLE marts.sales_funnel TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.waste TO transformer;
 GRANT SELECT ON TABLE marts.waste TO bi;
+GRANT SELECT ON TABLE marts.waste TO auditor;
+GRANT SELECT ON TABLE marts.waste TO web;
+
+GRANT SELECT ON TABLE masked.customer_facts TO bi;
+GRANT SELECT ON TABLE masked.customer_facts TO web;
+
+GRANT SELECT ON TABLE masked.customer_match_candidates TO bi;
+GRANT SELECT ON TABLE masked.customer_match_candidates TO web;
+
+GRANT SELECT ON TABLE masked.customer_match_decisions TO bi;
+GRANT SELECT ON TABLE masked.customer_match_decisions TO web;
+
+GRANT SELECT ON TABLE masked.customer_sources TO bi;
+GRANT SELECT ON TABLE masked.customer_sources TO web;
+
+GRANT SELECT ON TABLE masked.customers TO bi;
+GRANT SELECT ON TABLE masked.customers TO web;
+
+GRANT SELECT ON TABLE masked.employees TO bi;
+GRANT SELECT ON TABLE masked.employees TO web;
+
+GRANT SELECT ON TABLE masked.sale_lines TO bi;
+GRANT SELECT ON TABLE masked.sale_lines TO web;
+
+GRANT SELECT ON TABLE ops.applied_migrations TO auditor;
+GRANT SELECT ON TABLE ops.applied_migrations TO web;
 
 GRANT SELECT,INSERT ON TABLE ops.backup_ledger TO transformer;
+GRANT SELECT ON TABLE ops.backup_ledger TO auditor;
+GRANT SELECT ON TABLE ops.backup_ledger TO web;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.load_requests TO transformer;
 
+GRANT SELECT(request_id) ON TABLE ops.load_requests TO auditor;
+GRANT SELECT(request_id) ON TABLE ops.load_requests TO web;
+
+GRANT SELECT(load_id) ON TABLE ops.load_requests TO auditor;
+GRANT SELECT(load_id) ON TABLE ops.load_requests TO web;
+
+GRANT SELECT(page) ON TABLE ops.load_requests TO auditor;
+GRANT SELECT(page) ON TABLE ops.load_requests TO web;
+
+GRANT SELECT(attempt) ON TABLE ops.load_requests TO auditor;
+GRANT SELECT(attempt) ON TABLE ops.load_requests TO web;
+
+GRANT SELECT(method) ON TABLE ops.load_requests TO auditor;
+GRANT SELECT(method) ON TABLE ops.load_requests TO web;
+
+GRANT SELECT(url) ON TABLE ops.load_requests TO auditor;
+GRANT SELECT(url) ON TABLE ops.load_requests TO web;
+
+GRANT SELECT(sent_at) ON TABLE ops.load_requests TO auditor;
+GRANT SELECT(sent_at) ON TABLE ops.load_requests TO web;
+
+GRANT SELECT(answered_at) ON TABLE ops.load_requests TO auditor;
+GRANT SELECT(answered_at) ON TABLE ops.load_requests TO web;
+
+GRANT SELECT(http_status) ON TABLE ops.load_requests TO auditor;
+GRANT SELECT(http_status) ON TABLE ops.load_requests TO web;
+
+GRANT SELECT(verdict) ON TABLE ops.load_requests TO auditor;
+GRANT SELECT(verdict) ON TABLE ops.load_requests TO web;
+
+GRANT SELECT(cursor_sent) ON TABLE ops.load_requests TO web;
+
+GRANT SELECT(cursor_received) ON TABLE ops.load_requests TO web;
+
+GRANT SELECT(document_id) ON TABLE ops.load_requests TO auditor;
+GRANT SELECT(document_id) ON TABLE ops.load_requests TO web;
+
+GRANT SELECT(wait_seconds) ON TABLE ops.load_requests TO auditor;
+GRANT SELECT(wait_seconds) ON TABLE ops.load_requests TO web;
+
+GRANT SELECT(records_hash) ON TABLE ops.load_requests TO web;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.rejects TO transformer;
 
+GRANT SELECT(reject_id) ON TABLE ops.rejects TO auditor;
+GRANT SELECT(reject_id) ON TABLE ops.rejects TO web;
+
+GRANT SELECT(raw_id) ON TABLE ops.rejects TO auditor;
+GRANT SELECT(raw_id) ON TABLE ops.rejects TO web;
+
+GRANT SELECT(load_id) ON TABLE ops.rejects TO auditor;
+GRANT SELECT(load_id) ON TABLE ops.rejects TO web;
+
+GRANT SELECT(source) ON TABLE ops.rejects TO auditor;
+GRANT SELECT(source) ON TABLE ops.rejects TO web;
+
+GRANT SELECT(entity) ON TABLE ops.rejects TO auditor;
+GRANT SELECT(entity) ON TABLE ops.rejects TO web;
+
+GRANT SELECT(reason) ON TABLE ops.rejects TO auditor;
+GRANT SELECT(reason) ON TABLE ops.rejects TO web;
+
+GRANT SELECT(column_name) ON TABLE ops.rejects TO auditor;
+GRANT SELECT(column_name) ON TABLE ops.rejects TO web;
+
+GRANT SELECT(rejected_at) ON TABLE ops.rejects TO auditor;
+GRANT SELECT(rejected_at) ON TABLE ops.rejects TO web;
+
+GRANT SELECT(resolved_at) ON TABLE ops.rejects TO auditor;
+GRANT SELECT(resolved_at) ON TABLE ops.rejects TO web;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.requested_windows TO transformer;
+GRANT SELECT ON TABLE ops.requested_windows TO auditor;
+GRANT SELECT ON TABLE ops.requested_windows TO web;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.rule_versions TO transformer;
+GRANT SELECT ON TABLE ops.rule_versions TO auditor;
+GRANT SELECT ON TABLE ops.rule_versions TO web;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.runs TO transformer;
 
+GRANT SELECT(run_id) ON TABLE ops.runs TO auditor;
+GRANT SELECT(run_id) ON TABLE ops.runs TO web;
+
+GRANT SELECT(step) ON TABLE ops.runs TO auditor;
+GRANT SELECT(step) ON TABLE ops.runs TO web;
+
+GRANT SELECT(load_ids) ON TABLE ops.runs TO auditor;
+GRANT SELECT(load_ids) ON TABLE ops.runs TO web;
+
+GRANT SELECT(row_count) ON TABLE ops.runs TO auditor;
+GRANT SELECT(row_count) ON TABLE ops.runs TO web;
+
+GRANT SELECT(reject_count) ON TABLE ops.runs TO auditor;
+GRANT SELECT(reject_count) ON TABLE ops.runs TO web;
+
+GRANT SELECT(status) ON TABLE ops.runs TO auditor;
+GRANT SELECT(status) ON TABLE ops.runs TO web;
+
+GRANT SELECT(started_at) ON TABLE ops.runs TO auditor;
+GRANT SELECT(started_at) ON TABLE ops.runs TO web;
+
+GRANT SELECT(finished_at) ON TABLE ops.runs TO auditor;
+GRANT SELECT(finished_at) ON TABLE ops.runs TO web;
+
+GRANT SELECT(known_at) ON TABLE ops.runs TO auditor;
+GRANT SELECT(known_at) ON TABLE ops.runs TO web;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.source_settings TO transformer;
+GRANT SELECT ON TABLE ops.source_settings TO auditor;
+GRANT SELECT ON TABLE ops.source_settings TO web;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.watermarks TO transformer;
+GRANT SELECT ON TABLE ops.watermarks TO auditor;
+GRANT SELECT ON TABLE ops.watermarks TO web;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.workflow_errors TO transformer;
 
+GRANT SELECT(error_id) ON TABLE ops.workflow_errors TO auditor;
+GRANT SELECT(error_id) ON TABLE ops.workflow_errors TO web;
+
+GRANT SELECT(workflow) ON TABLE ops.workflow_errors TO auditor;
+GRANT SELECT(workflow) ON TABLE ops.workflow_errors TO web;
+
+GRANT SELECT(execution_id) ON TABLE ops.workflow_errors TO auditor;
+GRANT SELECT(execution_id) ON TABLE ops.workflow_errors TO web;
+
+GRANT SELECT(node) ON TABLE ops.workflow_errors TO auditor;
+GRANT SELECT(node) ON TABLE ops.workflow_errors TO web;
+
+GRANT SELECT(happened_at) ON TABLE ops.workflow_errors TO auditor;
+GRANT SELECT(happened_at) ON TABLE ops.workflow_errors TO web;
+
 GRANT SELECT,INSERT ON TABLE raw_crm.contacts TO transformer;
+GRANT SELECT ON TABLE raw_crm.contacts TO web;
 
 GRANT SELECT,INSERT ON TABLE raw_crm.documents TO transformer;
+GRANT SELECT ON TABLE raw_crm.documents TO web;
 
 GRANT SELECT,INSERT ON TABLE raw_inventory.deliveries TO transformer;
+GRANT SELECT ON TABLE raw_inventory.deliveries TO web;
 
 GRANT SELECT,INSERT ON TABLE raw_inventory.documents TO transformer;
+GRANT SELECT ON TABLE raw_inventory.documents TO web;
 
 GRANT SELECT,INSERT ON TABLE raw_inventory.items TO transformer;
+GRANT SELECT ON TABLE raw_inventory.items TO web;
 
 GRANT SELECT,INSERT ON TABLE raw_inventory.levels TO transformer;
+GRANT SELECT ON TABLE raw_inventory.levels TO web;
 
 GRANT SELECT,INSERT ON TABLE raw_inventory.movements TO transformer;
+GRANT SELECT ON TABLE raw_inventory.movements TO web;
 
 GRANT SELECT,INSERT ON TABLE raw_pos.customers TO transformer;
+GRANT SELECT ON TABLE raw_pos.customers TO web;
 
 GRANT SELECT,INSERT ON TABLE raw_pos.documents TO transformer;
+GRANT SELECT ON TABLE raw_pos.documents TO web;
 
 GRANT SELECT,INSERT ON TABLE raw_pos.employees TO transformer;
+GRANT SELECT ON TABLE raw_pos.employees TO web;
 
 GRANT SELECT,INSERT ON TABLE raw_pos.orders TO transformer;
+GRANT SELECT ON TABLE raw_pos.orders TO web;
 
 GRANT SELECT,INSERT ON TABLE raw_pos.products TO transformer;
+GRANT SELECT ON TABLE raw_pos.products TO web;
 
 GRANT SELECT,INSERT ON TABLE raw_pos.sale_lines TO transformer;
+GRANT SELECT ON TABLE raw_pos.sale_lines TO web;
 
 GRANT SELECT,INSERT ON TABLE raw_pos.stock_days TO transformer;
+GRANT SELECT ON TABLE raw_pos.stock_days TO web;
 
 GRANT SELECT,INSERT ON TABLE raw_pos.stores TO transformer;
+GRANT SELECT ON TABLE raw_pos.stores TO web;
 
 ALTER DEFAULT PRIVILEGES FOR ROLE owner IN SCHEMA core GRANT SELECT,INSERT,DELETE,UPDATE ON TABLES TO transformer;
 

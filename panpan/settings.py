@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     transformer_password: SecretStr = Field(description="password of role transformer, used by the worker")
     bi_password: SecretStr = Field(description="password of role bi, which reads marts")
     backup_password: SecretStr = Field(description="password of role backup, which reads everything and writes nothing")
+    auditor_password: SecretStr = Field(
+        description="password of role auditor, which reads how figures came to be and nothing of persons"
+    )
+    web_password: SecretStr = Field(description="password of role web, which our pages read with")
     n8n_database_password: SecretStr = Field(description="password of role n8n, owner of n8n's own database")
 
     n8n_port: int = Field(description="port of n8n", ge=1, le=65535)

@@ -24,6 +24,7 @@ from panpan.cli import (
     metrics,
     output,
     rejects,
+    roles,
     rules,
     servers,
     sources,
@@ -56,6 +57,7 @@ for concern in (
     backups,
     metabase,
     bench,
+    roles,
 ):
     concern.register(app)
 
