@@ -13,7 +13,7 @@ from panpan.settings import Settings
 
 OURS = {*LOGIN_ROLES, "postgres", "n8n", "metabase"}
 # Role -> the schemas whose tables it may read or write; what is not named here may do neither.
-LIMITED = {"bi": ("marts",), "loader": ()}
+LIMITED = {"bi": ("marts", "masked"), "loader": ()}
 MIGRATE = "bin/panpan up sets rights again; a right you gave by hand is taken back by `revoke`"
 MEMBERSHIPS = {("backup", "pg_read_all_data")}
 
@@ -182,7 +182,7 @@ def functions_search_path(access: Access) -> Verdict:
 
 @checks.add("grants-reached", "error", Access, security=True)
 def grants_reached(access: Access) -> Verdict:
-    all_well = "bi reaches marts only, loader no table at all"
+    all_well = "bi reaches marts and masked only, loader no table at all"
     return none_of(_by_role(access.reached), all_well, "reached without need", MIGRATE)
 
 
