@@ -92,6 +92,7 @@ class Question(_Strict):
     unit: str
     reads: tuple[str, ...]
     system_of_record: str
+    metric: str | None = None  # of the catalogue, where its figures are that metric's: leads to their receipts
     sources: tuple[str, ...] = ()  # patterns of source names, where the mart itself does not say
     display: Display
     columns: tuple[Column, ...]

@@ -5,7 +5,8 @@ Commands about where figures come from: trace, raw audit.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from datetime import date
+from typing import Annotated, Any
 
 import typer
 
@@ -14,10 +15,11 @@ from panpan.cli.options import AsJson, Home
 from panpan.errors import CheckFailed
 from panpan.settings import load_settings
 from transforms.audit import audit as audit_all
-from transforms.periods import business_today
+from transforms.trace import Page, Trace
 from transforms.trace import trace as trace_back
 
 SHOWN = 20
+MOST_RECORDS = 100_000  # of one answer; totals by file are always whole
 raw_commands = typer.Typer(name="raw", help="The received records.", no_args_is_help=True)
 
 
@@ -28,31 +30,66 @@ def register(app: typer.Typer) -> None:
 
 
 def trace(
-    what: Annotated[str, typer.Argument(help="sale:ID, sale:SOURCE/RECEIPT, metric:NAME/DAY[/store=S], plan:ID")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="metric:NAME/PERIOD[/store=S], plan:ID, sale:ID, sale:SOURCE/RECEIPT, customer:ID, product:ID, "
+            "stock:PRODUCT/STORE"
+        ),
+    ],
+    limit: Annotated[int, typer.Option("--limit", help="At most so many records; 0 is all.", min=0)] = MOST_RECORDS,
+    first: Annotated[int, typer.Option("--offset", help="Leave out so many records at the start.", min=0)] = 0,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """
-    Follow a figure or a sale back to the files, lines and responses it was received in.
+    Follow a figure back to the files, lines and responses it was received in, and work it out again from them.
 
-    Exit 3 when the receipts do not add up to the figure.  Example: panpan trace metric:revenue/2026-05-31/store=centro
+    Exit 3 when the receipts do not give the figure.  Example: panpan trace metric:revenue/2026-05-31/store=centro
     """
-    settings = load_settings(home=home)
-    found = trace_back(settings, what, business_today(settings))
+    found = trace_back(load_settings(home=home), what, date.today(), Page(first, limit or None))
     if as_json:
-        output.print_json({**asdict(found), "equal": found.is_equal})
+        output.print_json(_as_facts(found))
     else:
-        columns = ["raw_id", "load_id", "source", "file", "line", "execution_id"]
-        rows = [[record[name] for name in columns] for record in found.records[:SHOWN]]
-        output.print_table(f"{what}: {found.value}", columns, rows)
-        more = len(found.records) - len(rows)
-        output.results.print(
-            f"{found.receipts} receipts, {len(found.records)} records{f', {more} not shown' if more else ''}; "
-            f"summed again: {found.resummed}, {'equal' if found.is_equal else 'NOT EQUAL'}",
-            highlight=False,
-        )
+        _print_trace(what, found)
     if not found.is_equal:
-        raise CheckFailed(f"the receipts of {what} add up to {found.resummed}, not {found.value}")
+        raise CheckFailed(
+            f"the receipts of {what} give {found.resummed}, not {found.value}",
+            next="bin/panpan transform rebuild --compare",
+        )
+
+
+def _as_facts(found: Trace) -> dict[str, Any]:
+    return {
+        "value": found.value,
+        "resummed": found.resummed,
+        "equal": found.is_equal,
+        "currency_code": found.currency,
+        "plan_id": found.plan_id,
+        "receipts": found.receipts,
+        "record_count": found.record_count,
+        "parts": found.parts,
+        "files": [asdict(document) for document in found.documents],
+        "records": found.records,
+    }
+
+
+def _print_trace(what: str, found: Trace) -> None:
+    columns = ["load_id", "source", "file", "records", "workflow", "execution_id"]
+    rows = [[getattr(document, name) for name in columns] for document in found.documents[:SHOWN]]
+    output.print_table(f"{what}: {found.value}", columns, rows)
+    columns = ["raw_id", "load_id", "source", "file", "line", "execution_id"]
+    rows = [[record[name] for name in columns] for record in found.records[:SHOWN]]
+    output.print_table("records", columns, rows)
+    for name, part in found.parts.items():
+        output.results.print(f"{name.replace('_', ' ')}: {part}", highlight=False)
+    more = found.record_count - len(rows)
+    output.results.print(
+        f"{found.receipts} rows cited, {len(found.documents)} files or responses, {found.record_count} records"
+        f"{f', {more} not shown' if more else ''}; worked out again: {found.resummed}, "
+        f"{'equal' if found.is_equal else 'NOT EQUAL'}",
+        highlight=False,
+    )
 
 
 @raw_commands.command("audit")

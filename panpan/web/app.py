@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,7 +33,7 @@ from metabase.preview import Preview, UnknownPage, status_sentences
 from metabase.sheets import to_pdf, to_png
 from panpan.errors import DatabaseError, PanpanError, UsageError
 from panpan.settings import Settings
-from panpan.web import evolution
+from panpan.web import evolution, receipts
 
 FOLDER = Path(__file__).parent
 # A foreign name made to point at this machine (DNS rebinding) must not be able to read the figures.
@@ -83,6 +83,10 @@ def build_app(settings: Settings, preview: Preview | None = None) -> Starlette:
         Route("/questions/{name}.json", pages.question_json),
         Route("/questions/{name}", pages.question),
         Route("/evolve/{metric}/{day}", pages.evolve),
+        Route("/receipts/metric/{metric}/{period}", pages.receipts_of_metric),
+        Route("/receipts/question/{name}", pages.receipts_of_card),
+        Route("/receipts/raw/{raw_id}", pages.raw_record),
+        Route("/receipts/{kind}/{name:path}", pages.receipts_of_thing),
         Route("/health", pages.health),
         Mount("/static", StaticFiles(directory=FOLDER / "static")),
     ]
@@ -174,6 +178,31 @@ class Pages:
         """How one day's figure came to be what it is."""
         view = evolution.view(self.settings, **request.path_params, asked=dict(request.query_params))
         return self._page("evolve.html", view=view, query="", here="evolve")
+
+    def receipts_of_metric(self, request: Request) -> Response:
+        """The receipts behind a metric's figure."""
+        asked = dict(request.query_params)
+        view = receipts.metric_view(self.settings, **request.path_params, asked=asked, path=request.url.path)
+        return self._page("receipts.html", view=view, here="receipts")
+
+    def receipts_of_thing(self, request: Request) -> Response:
+        """What a plan, receipt, customer, product or stock count is made of."""
+        asked = dict(request.query_params)
+        view = receipts.thing_view(self.settings, **request.path_params, asked=asked, path=request.url.path)
+        return self._page("receipts.html", view=view, here="receipts")
+
+    def receipts_of_card(self, request: Request) -> Response:
+        """The receipts behind what a card shows: those of its metric, else the loads it was made of."""
+        name, filters = request.path_params["name"], _filters(request)
+        if address := receipts.card_address(self.preview, name, filters):
+            return RedirectResponse(address, status_code=303)
+        view = receipts.card_view(self.settings, self.preview, name, filters)
+        return self._page("receipts_card.html", view=view, here="receipts")
+
+    def raw_record(self, request: Request) -> Response:
+        """One record as it was received, beside what was read from it."""
+        view = receipts.raw_view(self.settings, **request.path_params)
+        return self._page("raw_record.html", view=view, here="receipts")
 
     def health(self, request: Request) -> Response:
         """For programs that watch: whether a page asked for now would have figures."""

@@ -18,6 +18,7 @@ ASSETS = (
     "transforms/core",
     "transforms/marts",
     "transforms/checks",
+    "transforms/receipts",
     "transforms/metrics",
     "transforms/sources",
     "db/migrations",

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-SELECTS = sorted([*(CHECKOUT / "transforms/core").glob("*.sql"), *(CHECKOUT / "transforms/marts").glob("*.sql")])
+SELECTS = sorted(
+    path for folder in ("core", "marts", "receipts") for path in (CHECKOUT / "transforms" / folder).glob("*.sql")
+)
+RUN_PARAMETERS = {"source", "catalogue", "currency_code", "known_at", "time_zone", "raw_ids_per_document"}
 each_select = pytest.mark.parametrize("path", SELECTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 
 
@@ -69,5 +72,8 @@ def test_last_select_names_its_columns(path: Path) -> None:
 def test_parameters_are_those_the_run_gives(path: Path) -> None:
     used = set(re.findall(r"%\((\w+)\)s", path.read_text(encoding="utf-8")))
 
-    assert used <= {"source", "catalogue", "currency_code", "known_at", "time_zone", "raw_ids_per_document"}
+    given = {
+        "receipts": {"first_day", "last_day", "currencies", "with_use"},
+    }.get(path.parent.name, RUN_PARAMETERS)
+    assert used <= given
     assert not re.search(r"%(?!\(\w+\)s|%)", statement(path)), "a percent sign of its own is written twice"
