@@ -11,7 +11,6 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from xml.sax.saxutils import escape, quoteattr
 
 import vl_convert
@@ -21,6 +20,7 @@ from metabase.catalogue import GRID_COLUMNS, Card
 from metabase.charts import FONT, INK, QUIET, TONES, Picture
 from metabase.formats import write_moment
 from metabase.preview import CardView, DashboardView
+from metabase.widths import cut, measured
 
 WIDTH, HEIGHT = 1000, 1414  # one page, in the proportion of A4
 MARGIN, GAP, PAD = 36, 16, 14
@@ -260,29 +260,6 @@ def wrapped(words: str, width: float, size: float) -> list[str]:
         else:
             lines.append(cut(word, width, size))
     return lines
-
-
-def cut(words: str, width: float, size: float) -> str:
-    """Words that fit a width, with an ellipsis where some are missing."""
-    if measured(words, size) <= width:
-        return words
-    while words and measured(f"{words}…", size) > width:
-        words = words[:-1]
-    return f"{words}…"
-
-
-@lru_cache(maxsize=20_000)
-def measured(words: str, size: float) -> float:
-    """The width of a line, by the metrics of Helvetica, which our letters have; others count as wide ones."""
-    known = "".join(letter if letter.encode("latin-1", "ignore") else "m" for letter in words)
-    return float(_ruler().get_string_width(known)) * size / 100
-
-
-@lru_cache(maxsize=1)
-def _ruler() -> FPDF:
-    ruler = FPDF(unit="pt")
-    ruler.set_font("Helvetica", size=100)
-    return ruler
 
 
 def _lines(lines: Sequence[str], size: float, colour: str) -> tuple[float, str]:

@@ -19,7 +19,8 @@ from metabase.export import safe_cell, to_csv, to_json, to_xlsx
 from metabase.formats import write
 from metabase.parameters import Filters
 from metabase.preview import single_figure, status_sentences, table_cells
-from metabase.sheets import HEADING, Block, cut, fitted, measured, paged, text, wrapped
+from metabase.sheets import HEADING, Block, fitted, paged, text, wrapped
+from metabase.widths import cut, measured
 
 QUESTIONS = load_catalogue().questions
 NOW = datetime(2026, 6, 30, 7, tzinfo=UTC)
@@ -181,6 +182,19 @@ def test_a_store_keeps_its_colour_when_another_is_missing() -> None:
 
     assert both["Centro"] == colours["id 0"]
     assert draw(daily(["Centro"]), colours, 1100).wide.count(colours["id 0"]) > 0
+
+
+@pytest.mark.parametrize("start", range(4))
+def test_a_name_is_cut_between_its_characters(start: int) -> None:
+    """Where the drawing engine cut, a character of two halves could lose one, and the page was gone."""
+    names = ["x" * start + "🥐" * 40, "x" * start + "🥐" * 41, "Brioche 🥐 ½ ₿" * 3]
+    picture = draw(
+        answer_of("product_ranking", product_name=names, net_amount=[Decimal(n) for n in (3, 2, 1)]), {}, 550
+    )
+
+    for svg in (picture.wide, picture.narrow):
+        labels = [element.text or "" for element in ElementTree.fromstring(svg).iter() if element.tag.endswith("text")]
+        assert sum(label.endswith("…") for label in labels) == len(names), "as many bars as names"
 
 
 @pytest.mark.parametrize("name", HOSTILE)
