@@ -132,6 +132,15 @@ class Settings(BaseSettings):
     report_time_zone: str = Field("UTC", description="time zone of reports and schedules, such as Europe/Rome")
     web_url: str | None = Field(None, description="address of our own pages as readers use it; unset: this machine's")
 
+    ask_rewriter_url: str | None = Field(
+        None,
+        description="address (ending in /v1) of a language model that may rewrite questions it is never told the "
+        "answers of; unset: none",
+        pattern=r"^(https?://\S+)?$",
+    )
+    ask_rewriter_model: str = Field("default", description="name of the model that rewrites questions")
+    ask_rewriter_key: SecretStr | None = Field(None, description="key of the model that rewrites questions")
+
     smtp_host: str | None = Field(None, description="mail server; unset: no mail is sent")
     smtp_port: int = Field(587, description="port of the mail server", ge=1, le=65535)
     smtp_security: Literal["none", "ssl", "tls", "starttls"] = Field(

@@ -12,6 +12,7 @@ import sys
 import typer
 
 from panpan.cli import (
+    asking,
     backups,
     bench,
     demo,
@@ -51,6 +52,7 @@ for concern in (
     rules,
     transform,
     metrics,
+    asking,
     history,
     lineage,
     match,

@@ -33,7 +33,7 @@ from metabase.preview import Preview, UnknownPage, status_sentences
 from metabase.sheets import to_pdf, to_png
 from panpan.errors import DatabaseError, PanpanError, UsageError
 from panpan.settings import Settings
-from panpan.web import evolution, receipts
+from panpan.web import asking, evolution, receipts
 
 FOLDER = Path(__file__).parent
 # A foreign name made to point at this machine (DNS rebinding) must not be able to read the figures.
@@ -82,6 +82,7 @@ def build_app(settings: Settings, preview: Preview | None = None) -> Starlette:
         Route("/questions/{name}.xlsx", pages.question_xlsx),
         Route("/questions/{name}.json", pages.question_json),
         Route("/questions/{name}", pages.question),
+        Route("/ask", pages.ask),
         Route("/evolve/{metric}/{day}", pages.evolve),
         Route("/receipts/metric/{metric}/{period}", pages.receipts_of_metric),
         Route("/receipts/question/{name}", pages.receipts_of_card),
@@ -203,6 +204,11 @@ class Pages:
         """One record as it was received, beside what was read from it."""
         view = receipts.raw_view(self.settings, **request.path_params)
         return self._page("raw_record.html", view=view, here="receipts")
+
+    def ask(self, request: Request) -> Response:
+        """A question in plain words."""
+        view = asking.view(self.settings, request.query_params.get("q", ""))
+        return self._page("ask.html", view=view, query="", here="ask")
 
     def health(self, request: Request) -> Response:
         """For programs that watch: whether a page asked for now would have figures."""
