@@ -136,6 +136,47 @@ def warehouse(new_warehouse: NewWarehouse) -> Iterator[Settings]:
         yield settings
 
 
+@pytest.fixture(scope="session")
+def deliver_into() -> Callable[..., int]:
+    """Delivers a document into the warehouse given: (settings, source, content, entity=None, status, load_id)."""
+    return put_document
+
+
+def put_document(
+    target: Settings,
+    source: str,
+    content: bytes | str,
+    entity: str | None = None,
+    *,
+    status: str = "received",
+    load_id: int | None = None,
+) -> int:
+    """Put a load with one document into raw, as n8n would; gives its load_id."""
+    received = content.encode() if isinstance(content, str) else content
+    system = load_contracts(target.own_contracts)[source].system
+    with connect(target, "owner") as connection, connection.cursor() as cursor:
+        cursor.execute(
+            """
+            insert into ops.loads
+                (load_id, source, entity, run_key, file_name, status, reason, document_count, byte_count, received_at)
+            overriding system value
+            values (coalesce(%s, nextval(pg_get_serial_sequence('ops.loads', 'load_id'))),
+                %s, %s, 'test', 'made by a test', %s, %s, 1, %s, now())
+            returning load_id
+            """,
+            (load_id, source, entity, status, "a test" if status == "failed" else None, len(received)),
+        )
+        (number,) = cursor.fetchone()
+        cursor.execute(
+            sql.SQL(
+                "insert into {} (document_id, load_id, entity, name, content, byte_count, sha256) "
+                "values (nextval('ops.document_ids'), %s, %s, 'made by a test', %s, %s, %s)"
+            ).format(sql.Identifier(f"raw_{system}", "documents")),
+            (number, entity, received, len(received), hashlib.sha256(received).digest()),
+        )
+    return int(number)
+
+
 @pytest.fixture
 def deliver(request: pytest.FixtureRequest) -> Deliver:
     """Delivers a document into this test's warehouse, or into the one given."""
@@ -150,30 +191,7 @@ def deliver(request: pytest.FixtureRequest) -> Deliver:
         load_id: int | None = None,
     ) -> int:
         target = settings or request.getfixturevalue("warehouse")
-        received = content.encode() if isinstance(content, str) else content
-        system = load_contracts(target.own_contracts)[source].system
-        with connect(target, "owner") as connection, connection.cursor() as cursor:
-            cursor.execute(
-                """
-                insert into ops.loads
-                    (load_id, source, entity, run_key, file_name, status, reason, document_count, byte_count,
-                        received_at)
-                overriding system value
-                values (coalesce(%s, nextval(pg_get_serial_sequence('ops.loads', 'load_id'))),
-                    %s, %s, 'test', 'made by a test', %s, %s, 1, %s, now())
-                returning load_id
-                """,
-                (load_id, source, entity, status, "a test" if status == "failed" else None, len(received)),
-            )
-            (number,) = cursor.fetchone()
-            cursor.execute(
-                sql.SQL(
-                    "insert into {} (document_id, load_id, entity, name, content, byte_count, sha256) "
-                    "values (nextval('ops.document_ids'), %s, %s, 'made by a test', %s, %s, %s)"
-                ).format(sql.Identifier(f"raw_{system}", "documents")),
-                (number, entity, received, len(received), hashlib.sha256(received).digest()),
-            )
-        return int(number)
+        return put_document(target, source, content, entity, status=status, load_id=load_id)
 
     return put
 
