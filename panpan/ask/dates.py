@@ -342,8 +342,8 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Build], ...] = tuple(
         ("all time|all days?|ever|whole time|todo el tiempo|desde el principio|de siempre", _everything),
     )
 )
-_SAME = "(?:period|periodo|time|day|dia|week|semana|month|mes) (?:of|in|en|de|del) "
-_LEAD = rf"(?:(?:the|el|la|same|mismo|misma|of|in|en|de|del) |{_SAME})*"
+_SMALL = "(?:(?:the|el|la|of|in|en|de|del) )*"
+_LEAD = rf"{_SMALL}(?:(?:same|mism[oa]) (?P<same>{_U}) {_SMALL})?"
 _BACK = tuple(
     (_compiled(_LEAD + pattern), is_last)
     for pattern, is_last in (

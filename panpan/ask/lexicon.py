@@ -7,7 +7,7 @@ may mean. A phrase with several meanings is left open; the grammar asks back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -22,7 +22,8 @@ from transforms.metrics import Metric
 from transforms.periods import COMPARISONS
 
 VOCABULARY = Path(__file__).parent / "vocabulary.yaml"
-# A part of a name this short says nothing ("de", "12").
+# Names of which people use a part alone: Centro of PanPan Centro. A part this short says nothing ("de", "12").
+PARTED = ("store", "product")
 SHORTEST_PART = 3
 
 
@@ -215,23 +216,22 @@ def _reserved() -> frozenset[str]:
 
 def _parts(known: Known) -> Iterator[tuple[Phrase, Meaning]]:
     """Parts of names people use alone: Centro of PanPan Centro, but not PanPan, which all stores share."""
-    labels: dict[str, list[Phrase]] = {}
-    for dimension, _, label in known.values:
-        labels.setdefault(dimension, []).append(phrase(label))
+    small = {word for text in vocabulary().fillers for word in phrase(text)}
+    labels = {name: {phrase(label) for dimension, _, label in known.values if dimension == name} for name in PARTED}
     shared = {dimension: _in_all(texts) for dimension, texts in labels.items()}
     for dimension, value, label in sorted(known.values):
+        if dimension not in PARTED:
+            continue
         words = phrase(label)
         for part in _runs(words):
             text = " ".join(part)
-            if part == words or text in _reserved() or len(text) < SHORTEST_PART or text.isdigit():
-                continue
-            if not set(part) <= shared[dimension]:
+            is_name = part[0] not in small and part[-1] not in small and not set(part) <= shared[dimension]
+            if is_name and part != words and text not in _reserved() and len(text) >= SHORTEST_PART:
                 yield part, Kept(dimension, value, label)
 
 
-def _in_all(texts: Iterable[Phrase]) -> set[str]:
-    several = list(texts)
-    return set.intersection(*(set(words) for words in several)) if len(several) > 1 else set()
+def _in_all(texts: Collection[Phrase]) -> set[str]:
+    return set.intersection(*map(set, texts)) if len(texts) > 1 else set()
 
 
 def _runs(words: Phrase) -> Iterator[Phrase]:

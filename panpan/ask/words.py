@@ -47,4 +47,4 @@ def plain(word: str) -> str:
     """A folded word without the ending of its plural: croissants and croissant are one word."""
     if word in KEPT or len(word) <= 3 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
         return word
-    return word[:-2] if word.endswith(("iones", "ores", "ales")) else word[:-1]
+    return word[:-2] if word.endswith("iones") else word[:-1]

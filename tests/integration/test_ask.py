@@ -75,7 +75,7 @@ def till_export() -> str:
             sku, name, category, price = GOODS[(count * 7 + place) % len(GOODS)]
             quantity = count % 4 + 1
             gross, discount = price * quantity, (count % 9 == 0) * 20
-            customer = f"C{(count * count) % 61}" if count % 3 else ""
+            customer = f"C{(count * count) % 61}" if count % 4 else ""
             option = "To Go" if count % 5 == 0 else "For Here"
             parts = (f"R{count}", "Payment", day, "10:00:00", store, sku, name, category, quantity)
             lines.append(
