@@ -77,11 +77,9 @@ def till_export() -> str:
             gross, discount = price * quantity, (count % 9 == 0) * 20
             customer = f"C{(count * count) % 61}" if count % 4 else ""
             option = "To Go" if count % 5 == 0 else "For Here"
-            parts = (f"R{count}", "Payment", day, "10:00:00", store, sku, name, category, quantity)
-            lines.append(
-                ",".join(map(str, (*parts, money(gross), money(-discount), money(gross - discount), "0.00", f"P{count}")))
-                + f",{customer},{option}"
-            )
+            sale = (f"R{count}", "Payment", day, "10:00:00", store, sku, name, category, quantity)
+            amounts = (money(gross), money(-discount), money(gross - discount), "0.00", f"P{count}", customer, option)
+            lines.append(",".join(map(str, (*sale, *amounts))))
             if count % 17 == 0:
                 refund = (f"F{count}", "Refund", day, "18:00:00", store, sku, name, category, -1)
                 amounts = (money(-price), "0.00", money(-price), "0.00", f"P{count}", customer, option)
@@ -103,7 +101,12 @@ def money(cents: int) -> str:
 def orders() -> Iterator[dict[str, Any]]:
     for number, day in enumerate(all_days()):
         if number % 4 == 0:
-            item = {"name": "Croissant", "quantity": "2", "metadata": {"sku": "CRO"}, "total_money": {"currency": "EUR"}}
+            item = {
+                "name": "Croissant",
+                "quantity": "2",
+                "metadata": {"sku": "CRO"},
+                "total_money": {"currency": "EUR"},
+            }
             yield {
                 "id": f"O{number}",
                 "state": "COMPLETED",
@@ -111,7 +114,9 @@ def orders() -> Iterator[dict[str, Any]]:
                 "updated_at": f"{day}T13:00:00+00:00",
                 "location_id": "L-DELIVERY",
                 "customer_id": f"C{number % 61}",
-                "line_items": [{**item, "gross_sales_money": {"amount": 370 + number}}],
+                "line_items": [
+                    {**item, "total_money": {"currency": "EUR"}, "gross_sales_money": {"amount": 370 + number}}
+                ],
             }
 
 
@@ -150,6 +155,7 @@ REVENUE = "sum(sale.net_amount) filter (where sale.event in ('sale', 'refund'))"
 TICKETS = "count(*) filter (where sale.event = 'sale')"
 CUSTOMERS = "count(distinct sale.customer_id) filter (where sale.event = 'sale')"
 NEW = f"count(distinct sale.customer_id) filter (where sale.event = 'sale' and sale.business_date = {FIRST_PURCHASE})"
+ITEMS_OF_SALE = "(select sum(line.quantity) from core.sale_lines as line where line.sale_id = sale.sale_id)"
 SALES = {
     "revenue": REVENUE,
     "gross_sales": "sum(sale.gross_amount) filter (where sale.event = 'sale')",
@@ -160,9 +166,8 @@ SALES = {
     "customers": CUSTOMERS,
     "new_customers": NEW,
     "returning_customers": f"{CUSTOMERS} - {NEW}",
-    "items": "sum((select sum(line.quantity) from core.sale_lines as line where line.sale_id = sale.sale_id))",
-    "items_per_ticket": "round(sum((select sum(line.quantity) from core.sale_lines as line "
-    f"where line.sale_id = sale.sale_id)) / nullif({TICKETS}, 0), 2)",
+    "items": f"sum({ITEMS_OF_SALE})",
+    "items_per_ticket": f"round(sum({ITEMS_OF_SALE}) / nullif({TICKETS}, 0), 2)",
 }
 LINES = {"revenue": "sum(line.net_amount)", "items": "sum(line.quantity)"}
 STOCK = {
