@@ -67,13 +67,13 @@ def dump(
     with (
         environment(settings, "backup") as variables,
         subprocess.Popen(
-            [*_program(settings, "pg_dump", "backup"), *words, database],
+            [*program(settings, "pg_dump", "backup"), *words, database],
             env=variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         ) as process,
-        _Said(process.stderr) as said,
+        Said(process.stderr) as said,
     ):
         started(process)
         try:
@@ -83,7 +83,7 @@ def dump(
             raise
         code = process.wait()
     if code != 0:
-        raise BackupError(f"database {database} can't be dumped", cause=f"pg_dump: {said.text or _ending(code)}")
+        raise BackupError(f"database {database} can't be dumped", cause=f"pg_dump: {said.text or ending(code)}")
     return written
 
 
@@ -105,13 +105,13 @@ def restore(
         environment(settings, "postgres") as variables,
         decrypted(file, key, told) as plain,
         subprocess.Popen(
-            [*_program(settings, "pg_restore", "postgres"), "--exit-on-error", f"--dbname={database}", *options],
+            [*program(settings, "pg_restore", "postgres"), "--exit-on-error", f"--dbname={database}", *options],
             env=variables,
             stdin=plain,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         ) as process,
-        _Said(process.stderr) as said,
+        Said(process.stderr) as said,
     ):
         try:
             code = process.wait()
@@ -119,10 +119,10 @@ def restore(
             process.kill()
             raise
     if code != 0:
-        raise RestoreError(f"{file.name} can't be restored", cause=f"pg_restore: {said.text or _ending(code)}")
+        raise RestoreError(f"{file.name} can't be restored", cause=f"pg_restore: {said.text or ending(code)}")
 
 
-class _Said:
+class Said:
     """The last words of a program, read while it runs so that it never waits for us."""
 
     def __init__(self, stream: IO[bytes] | None) -> None:
@@ -130,7 +130,7 @@ class _Said:
         self._tail = b""
         self._thread = threading.Thread(target=self._read, daemon=True)
 
-    def __enter__(self) -> _Said:
+    def __enter__(self) -> Said:
         self._thread.start()
         return self
 
@@ -149,7 +149,8 @@ class _Said:
         return self._tail.decode("utf-8", errors="replace").strip()
 
 
-def _program(settings: Settings, name: str, role: Role) -> list[str]:
+def program(settings: Settings, name: str, role: Role) -> list[str]:
+    """The first words of a command: one of PostgreSQL's programs, connected as a role."""
     url = database_url(settings, role)
     return [
         str(program_folder(settings) / name),
@@ -157,5 +158,6 @@ def _program(settings: Settings, name: str, role: Role) -> list[str]:
     ]
 
 
-def _ending(code: int) -> str:
+def ending(code: int) -> str:
+    """How a program ended, in words."""
     return f"ended by signal {-code}" if code < 0 else f"ended with code {code}"

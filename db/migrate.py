@@ -78,6 +78,9 @@ def create_roles(settings: Settings) -> None:
             password = getattr(settings, f"{role}_password").get_secret_value()
             verifier = encrypt_password(password, role, connection, "scram-sha-256")
             cursor.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(verifier)))
+        # Only who wants every change kept needs a role that may receive them.
+        streaming = sql.SQL("replication" if settings.point_in_time else "noreplication")
+        cursor.execute(sql.SQL("alter role backup {}").format(streaming))
 
 
 def create_database(settings: Settings, name: str) -> None:

@@ -91,6 +91,12 @@ class Settings(BaseSettings):
     backup_keep_weekly: int = Field(5, description="weeks of which the newest proven backup is kept", ge=0)
     backup_keep_monthly: int = Field(12, description="months of which the newest proven backup is kept", ge=0)
     backup_keep_yearly: int = Field(10, description="years of which the newest proven backup is kept", ge=0)
+    point_in_time: bool = Field(
+        False, description="whether every change of the server is kept too, so that any moment can be restored"
+    )
+    changes_to: Path | None = Field(
+        None, description="folder of base copies and changes, best on another disk; unset: changes in the home"
+    )
     offsite: str | None = Field(
         None,
         description="where copies of proven backups go: a folder, sftp://user@host/folder or s3://bucket/prefix; "
@@ -174,6 +180,11 @@ class Settings(BaseSettings):
     def backup_sets(self) -> Path:
         """Folder of the backup sets, one folder per set."""
         return self.backup_folder or self.home / "backups"
+
+    @property
+    def changes_folder(self) -> Path:
+        """Folder of base copies and changes since, for restoring a moment."""
+        return self.changes_to or self.home / "changes"
 
     @property
     def backup_key(self) -> Path:

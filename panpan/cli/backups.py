@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -23,16 +23,16 @@ from pydantic import SecretStr
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from backups import changes, ledger, n8n_cipher, offsite, retention, sets
 from backups import create as creating
 from backups import drill as drilling
-from backups import ledger, n8n_cipher, offsite, retention, sets
 from backups import restore as restoring
 from backups import sabotage as sabotaging
 from backups import status as standing
 from backups.figures import Figure
 from backups.key import BackupKey, key_text, read_key
 from backups.ledger import Check
-from backups.manifest import Manifest, read_manifest
+from backups.manifest import read_manifest
 from db.connection import connect
 from db.migrate import migrate
 from panpan.cli import output
@@ -42,6 +42,7 @@ from panpan.local import n8n, postgres
 from panpan.local.files import write_private
 from panpan.local.initialise import HEADING, append_line, given_fields, initialise, is_initialised
 from panpan.local.ports import choose_ports
+from panpan.local.recovery import recover
 from panpan.settings import CHECKOUT, HOME_FILE, PREFIX, Settings, home_folder, load_settings
 from transforms.compiler import Query, compile_query
 from transforms.metrics import load_metrics
@@ -345,6 +346,75 @@ def restore(
         output.results.print(f"{name}: {value}", markup=False, highlight=False)
 
 
+@commands.command("base")
+def base(home: Home = None, as_json: AsJson = False) -> None:
+    """
+    Copy the whole server now, for restoring any moment from then on; needs PANPAN_POINT_IN_TIME.
+
+    Example: panpan backups base
+    """
+    settings = load_settings(home=home)
+    if not settings.point_in_time:
+        raise UsageError("changes are not kept", next="set PANPAN_POINT_IN_TIME=true, bin/panpan up, then again")
+    if not settings.backup_key.exists():
+        raise UsageError("there is no key yet", next="bin/panpan backups create makes it, then again")
+    with sets.lock(settings.backup_sets):
+        made = changes.make_base(settings, read_key(settings.backup_key))
+    arriving = changes.check(settings)
+    if as_json:
+        output.print_json({"base": made.folder.name, "folder": str(made.folder), "changes": arriving.model_dump()})
+        return
+    output.results.print(f"{made.folder}\n{arriving.found}", markup=False, highlight=False)
+
+
+@commands.command("restore-to")
+def restore_to(
+    moment: Annotated[str, typer.Argument(help='2026-05-31T12:30:00 (UTC unless it says a zone), or "latest".')],
+    source: Annotated[Path, typer.Option("--from", help="Folder of bases and changes.")],
+    home: Home = None,
+    key: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Bring the databases back as they were at a moment, into a new home. Files are in the sets, not here.
+
+    Example: panpan backups restore-to 2026-05-31T12:30:00 --from /mnt/disk/changes --key backup.key --home new
+    """
+    wanted = _moment(moment)
+    opened = read_key(_key_file(key, None))
+    found = changes.base_before(changes.bases(source), wanted)
+    begun = time.monotonic()
+    settings = prepare_home(home_folder(home), {}, opened)
+    recovered = recover(settings, found, source, opened, wanted, say)
+    postgres.start(settings)
+    postgres.create_n8n_database(settings)
+    migrate(settings)
+    settings = take_over_tokens(settings, opened)
+    seconds = round(time.monotonic() - begun, 1)
+    reached = {"moment": Check(ok=True, found=f"the last change is of {recovered}")}
+    ledger.record(
+        settings,
+        ledger.Entry("restored", found.folder.name, "good", seconds, checks=ledger.checks_as_json(reached)),
+    )
+    facts = {"base": found.folder.name, "last_change": recovered, "home": str(settings.home), "seconds": seconds}
+    if as_json:
+        output.print_json(facts)
+        return
+    output.results.print(
+        f"{settings.home} is as of {moment}; last change {recovered}; {seconds} s", markup=False, highlight=False
+    )
+
+
+def _moment(text: str) -> datetime | None:
+    if text == "latest":
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no moment", cause="expected 2026-05-31T12:30:00 or latest") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
 def restore_home(
     folder: Path, chosen: Path, key: BackupKey, replace: Collection[str], progress: restoring.Progress
 ) -> dict[str, Any]:
@@ -355,7 +425,7 @@ def restore_home(
     """
     begun = time.monotonic()
     manifest = restoring.require_intact(chosen, key)
-    settings = prepare_home(folder, manifest, key)
+    settings = prepare_home(folder, manifest.settings, key)
     postgres.start(settings)
     names = {name: settings.database_name if name == manifest.warehouse else name for name in manifest.databases}
     unfinished = settings.home / "run" / "restore"
@@ -379,14 +449,15 @@ def restore_home(
     return {**_facts(restored), **where}
 
 
-def prepare_home(folder: Path, manifest: Manifest, key: BackupKey) -> Settings:
-    """The home with the set's settings, new passwords and ports, and the keys that the restored databases need."""
+def prepare_home(folder: Path, known: Mapping[str, str], key: BackupKey) -> Settings:
+    """The home with the settings known, new passwords and ports, and the keys that the restored databases need."""
     folder.mkdir(mode=0o711, parents=True, exist_ok=True)
     file = folder / HOME_FILE
     if not file.exists():
         write_private(file, HEADING)
     given = given_fields(file)
-    wanted = {name: value for name, value in manifest.settings.items() if name in Settings.model_fields}
+    # Changes go to a folder of this home's own: two servers in one would spoil both.
+    wanted = {name: value for name, value in known.items() if name in Settings.model_fields and name != "changes_to"}
     lines = [f"{PREFIX}{name.upper()}={value}\n" for name, value in wanted.items() if name not in given]
     held = dotenv_values(file)
     lines += [f"{name}={value}\n" for name, value in key.application_keys.items() if held.get(name) != value]
@@ -489,7 +560,10 @@ def judged(settings: Settings) -> standing.Status:
     """The status now."""
     on_disk = {folder.name for folder in sets.set_folders(settings.backup_sets)}
     known = ledger.entries(settings)
-    return standing.status(known, on_disk, datetime.now(UTC), has_offsite=settings.offsite is not None)
+    found = standing.status(known, on_disk, datetime.now(UTC), has_offsite=settings.offsite is not None)
+    if settings.point_in_time:
+        found.checks["changes"] = changes.check(settings)
+    return found
 
 
 @commands.command("prune")
@@ -601,6 +675,9 @@ def daily(
             verdict.checks["copies"] = Check(ok=not bad, found="; ".join(bad) or f"{len(earlier)} copies are there")
         if verdict.is_good:
             remove_old(settings, dry_run=False)
+        if settings.point_in_time and changes.is_base_due(settings, datetime.now(UTC)):
+            say("copying the whole server")
+            changes.make_base(settings, read_key(settings.backup_key))
     tell(verdict, as_json=as_json)
 
 

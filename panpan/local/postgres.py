@@ -49,6 +49,7 @@ maintenance_work_mem = 128MB
 work_mem = 16MB
 random_page_cost = 1.1
 max_wal_size = 4GB
+max_slot_wal_keep_size = 4GB
 checkpoint_timeout = 15min
 synchronous_commit = on
 password_encryption = scram-sha-256
@@ -123,7 +124,7 @@ def create(settings: Settings, programs: Path, account: Account | None) -> Path:
 
     Errors: ServerError when initdb fails or the files belong to another user.
     """
-    folder = _make_place(settings, account)
+    folder = make_place(settings, account)
     data = folder / "data"
     if data.exists():
         return data
@@ -187,7 +188,8 @@ def _place_file(settings: Settings) -> Path:
     return settings.home / "postgres.place"
 
 
-def _make_place(settings: Settings, account: Account | None) -> Path:
+def make_place(settings: Settings, account: Account | None) -> Path:
+    """The folder of the server's files, made when it is missing; it belongs to the account that runs the server."""
     folder = place(settings)
     if not folder.exists():
         if account and not account.reaches(settings.home):

@@ -22,8 +22,10 @@ from panpan.local.programs import Program
 from panpan.settings import Settings
 
 SIMULATE = "simulate"
+CHANGES = "changes"
 PROGRAMS = (
     Program(SIMULATE, "the simulated source systems", "panpan.simulate", port_setting="simulate_port"),
+    Program(CHANGES, "the stream of changes", "backups.changes", ready_text="receiving changes"),
     Program("worker", "the worker", "panpan.scheduler", ready_text="worker started"),
     Program("web", "the web pages", "panpan.web", port_setting="web_port"),
 )
@@ -75,7 +77,7 @@ def up(
     with lock(settings.home / "run" / "up.lock"):
         started: list[Server] = []
         try:
-            for server in _wanted(only, simulate):
+            for server in _wanted(settings, only, simulate):
                 if server.daemon(settings).process() is None:
                     started.append(server)
                 server.start(settings, step)
@@ -112,7 +114,7 @@ def down(settings: Settings, *, step: Step = nullcontext) -> list[str]:
 
 def status(settings: Settings) -> list[ServerState]:
     """How each server is, in the order they start."""
-    return [state(server, settings) for server in SERVERS]
+    return [state(server, settings) for server in SERVERS if server.name != CHANGES or settings.point_in_time]
 
 
 def state(server: Server, settings: Settings) -> ServerState:
@@ -129,10 +131,11 @@ def state(server: Server, settings: Settings) -> ServerState:
     )
 
 
-def _wanted(only: Collection[str] | None, simulate: bool) -> list[Server]:
+def _wanted(settings: Settings, only: Collection[str] | None, simulate: bool) -> list[Server]:
     if only is not None:
         return [server for server in SERVERS if server.name in only]
-    return [server for server in SERVERS if simulate or server.name != SIMULATE]
+    wanted = {SIMULATE: simulate, CHANGES: settings.point_in_time}
+    return [server for server in SERVERS if wanted.get(server.name, True)]
 
 
 def _start_postgres(settings: Settings, step: Step) -> None:
