@@ -96,7 +96,7 @@ def create_database(settings: Settings, name: str) -> None:
         close_to_others = "alter database {0} owner to owner; revoke all on database {0} from public"
         open_to_ours = (
             "grant connect on database {0} to loader, transformer, bi, backup, auditor, web; "
-            "grant temporary on database {0} to transformer"
+            "grant temporary on database {0} to transformer, web"
         )
         for statement in (*close_to_others.split("; "), *open_to_ours.split("; ")):
             cursor.execute(sql.SQL(statement).format(sql.Identifier(name)))

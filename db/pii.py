@@ -138,7 +138,7 @@ def masked_sql(column: str, mask_name: Mask) -> sql.Composed:
     """A column's value, masked, as SQL; null stays null. The same as `masked`."""
     patterns = {
         "name": "regexp_replace({0}::text, '(\\w)\\w*', '\\1.', 'g')",
-        "email": "coalesce(substring({0} from '^\\s*(.)[^@]*@'), '') || '***@***'",
+        "email": "case when {0} is not null then coalesce(substring({0} from '^\\s*(.)[^@]*@'), '') || '***@***' end",
         "digits": "'***' || right({0}::text, case when length({0}::text) > 4 then 2 else 0 end)",
         "hidden": "case when {0} is not null then '***' end",
     }

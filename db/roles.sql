@@ -39,8 +39,10 @@ alter role bi set statement_timeout = '60s';
 alter role bi set lock_timeout = '10s';
 alter role bi set idle_in_transaction_session_timeout = '5min';
 
+-- The pages gather the rows behind a figure in temporary tables, which a read-only transaction can't make; the role
+-- has no right to write into any other.
 alter role web connection limit 20;
-alter role web set default_transaction_read_only = on;
+alter role web reset default_transaction_read_only;
 alter role web set statement_timeout = '60s';
 alter role web set lock_timeout = '10s';
 alter role web set idle_in_transaction_session_timeout = '5min';

@@ -4078,7 +4078,10 @@ COMMENT ON VIEW masked.customer_sources IS 'The rows of core.customer_sources, w
 CREATE VIEW masked.customers AS
  SELECT customer_id,
     regexp_replace(full_name, '(\w)\w*'::text, '\1.'::text, 'g'::text) AS full_name,
-    (COALESCE("substring"(email, '^\s*(.)[^@]*@'::text), ''::text) || '***@***'::text) AS email,
+        CASE
+            WHEN (email IS NOT NULL) THEN (COALESCE("substring"(email, '^\s*(.)[^@]*@'::text), ''::text) || '***@***'::text)
+            ELSE NULL::text
+        END AS email,
     ('***'::text || "right"(phone,
         CASE
             WHEN (length(phone) > 4) THEN 2
@@ -4145,7 +4148,8 @@ CREATE VIEW masked.sale_lines AS
     valid_from,
     known_from,
     change_cause,
-    rule_version
+    rule_version,
+    gift_card_amount
    FROM core.sale_lines;
 
 COMMENT ON VIEW masked.sale_lines IS 'The rows of core.sale_lines, with what names a person masked. Made from db/pii.yaml.';
@@ -5709,65 +5713,10 @@ GRANT SELECT(change_cause) ON TABLE core.sale_lines TO web;
 
 GRANT SELECT(rule_version) ON TABLE core.sale_lines TO web;
 
+GRANT SELECT(gift_card_amount) ON TABLE core.sale_lines TO web;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.sales TO transformer;
-
-GRANT SELECT(sale_id) ON TABLE core.sales TO web;
-
-GRANT SELECT(source) ON TABLE core.sales TO web;
-
-GRANT SELECT(receipt_number) ON TABLE core.sales TO web;
-
-GRANT SELECT(event) ON TABLE core.sales TO web;
-
-GRANT SELECT(store_id) ON TABLE core.sales TO web;
-
-GRANT SELECT(customer_id) ON TABLE core.sales TO web;
-
-GRANT SELECT(employee_id) ON TABLE core.sales TO web;
-
-GRANT SELECT(channel) ON TABLE core.sales TO web;
-
-GRANT SELECT(sold_at) ON TABLE core.sales TO web;
-
-GRANT SELECT(business_date) ON TABLE core.sales TO web;
-
-GRANT SELECT(currency_code) ON TABLE core.sales TO web;
-
-GRANT SELECT(line_count) ON TABLE core.sales TO web;
-
-GRANT SELECT(gross_amount) ON TABLE core.sales TO web;
-
-GRANT SELECT(discount_amount) ON TABLE core.sales TO web;
-
-GRANT SELECT(net_amount) ON TABLE core.sales TO web;
-
-GRANT SELECT(tax_amount) ON TABLE core.sales TO web;
-
-GRANT SELECT(tip_amount) ON TABLE core.sales TO web;
-
-GRANT SELECT(payment_reference) ON TABLE core.sales TO web;
-
-GRANT SELECT(reverses_receipt_number) ON TABLE core.sales TO web;
-
-GRANT SELECT(reverses_sale_id) ON TABLE core.sales TO web;
-
-GRANT SELECT(source_updated_at) ON TABLE core.sales TO web;
-
-GRANT SELECT(document_id) ON TABLE core.sales TO web;
-
-GRANT SELECT(raw_id) ON TABLE core.sales TO web;
-
-GRANT SELECT(load_id) ON TABLE core.sales TO web;
-
-GRANT SELECT(valid_from) ON TABLE core.sales TO web;
-
-GRANT SELECT(known_from) ON TABLE core.sales TO web;
-
-GRANT SELECT(change_cause) ON TABLE core.sales TO web;
-
-GRANT SELECT(rule_version) ON TABLE core.sales TO web;
-
-GRANT SELECT(source_customer_id) ON TABLE core.sales TO web;
+GRANT SELECT ON TABLE core.sales TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.stock_levels TO transformer;
 GRANT SELECT ON TABLE core.stock_levels TO web;
@@ -6326,6 +6275,8 @@ GRANT SELECT(closed_cause) ON TABLE core_history.sale_lines_versions TO web;
 
 GRANT SELECT(known_during) ON TABLE core_history.sale_lines_versions TO web;
 
+GRANT SELECT(gift_card_amount) ON TABLE core_history.sale_lines_versions TO web;
+
 GRANT SELECT ON TABLE core_history.sale_lines TO transformer;
 
 GRANT SELECT(sale_id) ON TABLE core_history.sale_lines TO web;
@@ -6369,6 +6320,8 @@ GRANT SELECT(known_from) ON TABLE core_history.sale_lines TO web;
 GRANT SELECT(change_cause) ON TABLE core_history.sale_lines TO web;
 
 GRANT SELECT(rule_version) ON TABLE core_history.sale_lines TO web;
+
+GRANT SELECT(gift_card_amount) ON TABLE core_history.sale_lines TO web;
 
 GRANT SELECT(valid_to) ON TABLE core_history.sale_lines TO web;
 
@@ -6420,199 +6373,16 @@ GRANT SELECT(change_cause) ON TABLE core_asof.sale_lines TO web;
 
 GRANT SELECT(rule_version) ON TABLE core_asof.sale_lines TO web;
 
+GRANT SELECT(gift_card_amount) ON TABLE core_asof.sale_lines TO web;
+
 GRANT SELECT,INSERT ON TABLE core_history.sales_versions TO transformer;
-
-GRANT SELECT(sale_id) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(source) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(receipt_number) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(event) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(store_id) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(customer_id) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(employee_id) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(channel) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(sold_at) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(business_date) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(currency_code) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(line_count) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(gross_amount) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(discount_amount) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(net_amount) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(tax_amount) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(tip_amount) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(payment_reference) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(reverses_receipt_number) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(reverses_sale_id) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(source_updated_at) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(document_id) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(raw_id) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(load_id) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(valid_from) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(known_from) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(change_cause) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(rule_version) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(valid_to) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(known_to) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(closed_cause) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(known_during) ON TABLE core_history.sales_versions TO web;
-
-GRANT SELECT(source_customer_id) ON TABLE core_history.sales_versions TO web;
+GRANT SELECT ON TABLE core_history.sales_versions TO web;
 
 GRANT SELECT ON TABLE core_history.sales TO transformer;
-
-GRANT SELECT(sale_id) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(source) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(receipt_number) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(event) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(store_id) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(customer_id) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(employee_id) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(channel) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(sold_at) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(business_date) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(currency_code) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(line_count) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(gross_amount) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(discount_amount) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(net_amount) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(tax_amount) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(tip_amount) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(payment_reference) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(reverses_receipt_number) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(reverses_sale_id) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(source_updated_at) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(document_id) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(raw_id) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(load_id) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(valid_from) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(known_from) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(change_cause) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(rule_version) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(source_customer_id) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(valid_to) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(known_to) ON TABLE core_history.sales TO web;
-
-GRANT SELECT(closed_cause) ON TABLE core_history.sales TO web;
+GRANT SELECT ON TABLE core_history.sales TO web;
 
 GRANT SELECT ON TABLE core_asof.sales TO transformer;
-
-GRANT SELECT(sale_id) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(source) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(receipt_number) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(event) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(store_id) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(customer_id) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(employee_id) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(channel) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(sold_at) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(business_date) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(currency_code) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(line_count) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(gross_amount) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(discount_amount) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(net_amount) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(tax_amount) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(tip_amount) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(payment_reference) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(reverses_receipt_number) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(reverses_sale_id) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(source_updated_at) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(document_id) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(raw_id) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(load_id) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(valid_from) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(known_from) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(change_cause) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(rule_version) ON TABLE core_asof.sales TO web;
-
-GRANT SELECT(source_customer_id) ON TABLE core_asof.sales TO web;
+GRANT SELECT ON TABLE core_asof.sales TO web;
 
 GRANT SELECT,INSERT ON TABLE core_history.stock_levels_versions TO transformer;
 GRANT SELECT ON TABLE core_history.stock_levels_versions TO web;

@@ -13,6 +13,7 @@ from psycopg2.extras import RealDictCursor
 from db.connection import connect
 from panpan.settings import Settings
 from transforms.intake import RAW_IDS_PER_DOCUMENT
+from transforms.masking import mask_payload, mask_value
 
 
 def open_rejects(settings: Settings, source: str | None = None) -> list[dict[str, Any]]:
@@ -43,9 +44,13 @@ def refused_loads(settings: Settings, source: str | None = None) -> list[dict[st
     )
 
 
-def rejected_records(settings: Settings, source: str, limit: int) -> list[dict[str, Any]]:
-    """One row per open reject, oldest first: raw_id, file, record (its place in the file), reason, column, value."""
-    return _rows(
+def rejected_records(settings: Settings, source: str, limit: int, *, clear: bool = False) -> list[dict[str, Any]]:
+    """
+    One row per open reject, oldest first: raw_id, file, record (its place in the file), reason, column, value, payload.
+
+    clear: also what names a person; else that is masked.
+    """
+    rows = _rows(
         settings,
         """
         select
@@ -59,6 +64,16 @@ def rejected_records(settings: Settings, source: str, limit: int) -> list[dict[s
         """,
         {"source": source, "limit": limit, "per_document": RAW_IDS_PER_DOCUMENT},
     )
+    return rows if clear else [_masked(row, source, settings) for row in rows]
+
+
+def _masked(row: dict[str, Any], source: str, settings: Settings) -> dict[str, Any]:
+    place = (source, row["entity"])
+    return {
+        **row,
+        "value": mask_value(*place, row["column"], row["value"], settings.own_contracts),
+        "payload": mask_payload(*place, row["payload"], settings.own_contracts),
+    }
 
 
 def count_open(settings: Settings, source: str) -> int:

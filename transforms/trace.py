@@ -268,7 +268,7 @@ def cited_rows(settings: Settings, figure: Figure) -> Iterator[PgConnection]:
     }
     condition = re.sub(rf"\bmarts\.{figure.mart}\b", "evidence", figure.condition)
     text = receipts_text(figure.mart)
-    with connect(settings, "transformer") as connection, connection.cursor() as cursor:
+    with connect(settings, "web") as connection, connection.cursor() as cursor:
         if figure.as_of:
             text = re.sub(r"\bcore\.(?!key\b)", "core_asof.", text)
             cursor.execute("select set_config('panpan.as_of', %s, true)", (figure.as_of.isoformat(),))
@@ -344,7 +344,7 @@ def _trace_sale(settings: Settings, name: str, page: Page) -> Trace:
     condition = "source = %(source)s and receipt_number = %(receipt)s" if slash else "sale_id = %(id)s"
     if not slash and not _is_uuid(name):
         raise UsageError(f"{name!r} is no sale", cause="expected its id, or SOURCE/RECEIPT")
-    with connect(settings, "transformer") as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
+    with connect(settings, "web") as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
         cursor.execute(
             sql.SQL(
                 "select sale_id, source, receipt_number, net_amount, currency_code from core.sales where {}"

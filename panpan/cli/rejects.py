@@ -53,15 +53,16 @@ def list_(source: Source = None, home: Home = None, as_json: AsJson = False) -> 
 def show(
     source: Annotated[str, typer.Argument(help="Source of the records.")],
     limit: Annotated[int, typer.Option("--limit", help="At most so many.", min=1, max=10_000)] = 20,
+    clear: Annotated[bool, typer.Option("--clear", help="Show names, mails and phones unmasked.")] = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """
-    Show rejected records with their file, line, value and reason.
+    Show rejected records with their file, line, value and reason; what names a person is masked.
 
     Example: panpan rejects show dirty_cafe --limit 5
     """
-    rows = rejects.rejected_records(load_settings(home=home), source, limit)
+    rows = rejects.rejected_records(load_settings(home=home), source, limit, clear=clear)
     if as_json:
         output.print_json({"rows": rows})
         return

@@ -324,7 +324,7 @@ def raw_view(settings: Settings, raw_id: str) -> RecordView:
     """The page of one raw record. Errors: UsageError when there is none."""
     if not raw_id.isdecimal() or len(raw_id) > 18:
         raise UsageError(f"{raw_id!r} is no raw record", cause="expected its number")
-    with connect(settings, "transformer") as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
+    with connect(settings, "web") as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
         record = read_record(connection, settings, int(raw_id))
         cursor.execute(
             "select reason, column_name, resolved_at from ops.rejects where raw_id = %s order by reject_id desc",
@@ -458,7 +458,7 @@ def card_view(settings: Settings, preview: Preview, name: str, filters: Filters)
     """The page of a card without a metric. Errors: UnknownPage."""
     card = preview.question(name, filters).card
     sources = [source.source for source in card.sources]
-    with connect(settings, "transformer") as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
+    with connect(settings, "web") as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
         cursor.execute(
             """
             select load_id, source, coalesce(file_name, entity) as file, entity, received_at, workflow, execution_id,

@@ -232,7 +232,7 @@ def test_the_roles_limits_and_defaults(server: Settings) -> None:
         )
         settings = {name: (config, limit) for name, config, limit in cursor.fetchall()}
     assert all("idle_in_transaction_session_timeout" in config and limit > 0 for config, limit in settings.values())
-    for reader in ("bi", "backup", "auditor", "web"):
+    for reader in ("bi", "backup", "auditor"):
         assert "default_transaction_read_only=on" in settings[reader][0]
     for short in ("bi", "auditor", "web", "loader"):
         assert "statement_timeout" in settings[short][0]
