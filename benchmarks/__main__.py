@@ -1,5 +1,5 @@
 """
-One benchmark as a process: `python -m benchmarks load|refresh|memory`, JSON on stdout, what it is doing on stderr.
+One benchmark as a process: `python -m benchmarks load|refresh|memory|backups`, JSON on stdout, what it is doing on stderr.
 
 `panpan bench` is the way in; it prints the result as a table.
 """
@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 
+from benchmarks.backups import bench_backups
 from benchmarks.load import bench_load
 from benchmarks.memory import bench_memory
 from benchmarks.refresh import bench_refresh
@@ -19,7 +20,7 @@ from panpan.errors import PanpanError
 def main() -> int:
     """Run the benchmark named; the exit code is that of the error, if any."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("name", choices=["load", "refresh", "memory"])
+    parser.add_argument("name", choices=["load", "refresh", "memory", "backups"])
     parser.add_argument("--lines", type=int, action="append", required=True)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--way", action="append", default=[])
@@ -29,6 +30,8 @@ def main() -> int:
             found = bench_load(given.lines[0], given.rounds, _talk, given.way)
         elif given.name == "refresh":
             found = bench_refresh(given.lines, given.rounds, _talk)
+        elif given.name == "backups":
+            found = bench_backups(given.lines[0], given.rounds, _talk)
         else:
             found = bench_memory(given.lines, _talk)
     except PanpanError as error:

@@ -1,5 +1,5 @@
 """
-Commands that measure speed and memory: bench load, bench refresh, bench memory. The work is in benchmarks/.
+Commands that measure speed and memory: bench load, refresh, memory, backups. The work is in benchmarks/.
 """
 
 from __future__ import annotations
@@ -91,6 +91,23 @@ def memory(lines: Sizes = [1_000_000, 2_000_000], as_json: AsJson = False) -> No
         _explain([], found)
     if not all(each["is_within_limit"] for each in found["sizes"]):
         raise typer.Exit(CheckFailed.exit_code)
+
+
+@commands.command("backups")
+def backups(lines: Lines = 1_000_000, rounds: Rounds = 1, as_json: AsJson = False) -> None:
+    """
+    A backup set and its drill beside bare pg_dump and pg_restore of the same database.
+
+    Example: panpan bench backups --lines 1000000
+    """
+    found = _measured("backups", [lines], ["--rounds", str(rounds)])
+    if as_json:
+        output.print_json(found)
+        return
+    rows = [[each[key] for key in ("way", "seconds", "times_bare", "load")] for each in found["ways"]]
+    title = f"a database of {found['database_mib']} MiB, {lines} sale lines"
+    output.print_table(title, ["way", "seconds", "times bare", "load"], rows)
+    _explain([], found)
 
 
 def _measured(name: str, lines: list[int], words: list[str]) -> dict[str, Any]:

@@ -93,6 +93,16 @@ def test_memory_beyond_the_limit_is_a_failed_check(app: typer.Typer, answers: di
     assert "1300" in shown.stdout
 
 
+def test_the_table_of_backups_shows_each_ratio(app: typer.Typer, answers: dict[str, Any]) -> None:
+    ways = [{"way": "a set", "seconds": 2.0, "times_bare": 0.65, "load": 0.5}]
+    answers["said"] = {"lines": 1000, "database_mib": 12, "ways": ways, "machine": MACHINE}
+
+    shown = CliRunner().invoke(app, ["bench", "backups", "--lines", "1000"])
+
+    assert answers["words"] == ["backups", "--lines", "1000", "--rounds", "1"]
+    assert "0.65" in shown.stdout
+
+
 @pytest.mark.parametrize(
     ("code", "said", "kind"),
     [
