@@ -1,5 +1,5 @@
 """
-One benchmark as a process: `python -m benchmarks load|refresh|memory|backups`, JSON on stdout, what it is doing on stderr.
+One benchmark as a process: `python -m benchmarks NAME`, JSON on stdout, what it is doing on stderr.
 
 `panpan bench` is the way in; it prints the result as a table.
 """
