@@ -72,6 +72,13 @@ class Settings(BaseSettings):
     )
 
     web_port: int = Field(description="port of panpan's own web pages", ge=1, le=65535)
+    web_hosts: str | None = Field(
+        None, description="names under which others reach our pages, comma-separated; then a login is asked for"
+    )
+    web_login: bool = Field(False, description="whether our pages ask for a login on this machine too")
+    web_proxy: str | None = Field(
+        None, description="address or network of the proxy in front of our pages, whose word on the visitor is taken"
+    )
     sweep_seconds: int = Field(30, description="how often the worker looks for missed loads", ge=1, le=3600)
     inbox_seconds: int = Field(5, description="how often the worker looks for new files", ge=1, le=3600)
     batch_rows: int = Field(25_000, description="rows read, typed and copied at a time", ge=100)

@@ -32,6 +32,7 @@ from panpan.cli import (
     sources,
     testing,
     transform,
+    users,
 )
 from panpan.errors import PanpanError
 
@@ -62,6 +63,7 @@ for concern in (
     metabase,
     bench,
     roles,
+    users,
 ):
     concern.register(app)
 

@@ -28,28 +28,39 @@ checks = Checks()
 
 @dataclass(frozen=True)
 class Pages:
-    """missing_headers: names of protective headers an answer lacks; takes_foreign_host: DNS rebinding would work."""
+    """
+    missing_headers: names of protective headers an answer lacks; takes_foreign_host: DNS rebinding would work.
+    hosts: names others reach the pages by; asks_login: a stranger is sent to the login; address: as readers use it.
+    """
 
     missing_headers: list[str]
     takes_foreign_host: bool
+    hosts: str
+    asks_login: bool
+    address: str
 
 
 def look(settings: Settings) -> Pages:
     """
-    Ask the server twice: as itself, and under a name that isn't its own.
+    Ask the server as itself, as a stranger, and under a name that isn't its own.
 
     Errors: ServerError when it does not answer.
     """
-    url = f"http://127.0.0.1:{settings.web_port}/health"
+    root = f"http://127.0.0.1:{settings.web_port}"
+    url = f"{root}/health"
     with loopback_session() as session:
         try:
             answer = session.get(url, timeout=SECONDS)
+            stranger = session.get(f"{root}/questions/none.json", timeout=SECONDS)
             foreign = session.get(url, headers={"host": "rebound.attacker.example"}, timeout=SECONDS)
         except requests.RequestException as error:
             raise ServerError("the web pages do not answer") from error
     return Pages(
         missing_headers=[name for name, value in WANTED.items() if value not in answer.headers.get(name, "")],
         takes_foreign_host=foreign.ok,
+        hosts=settings.web_hosts or "",
+        asks_login=stranger.status_code == 401,
+        address=settings.web_url or "",
     )
 
 
@@ -63,3 +74,18 @@ def web_hosts(pages: Pages) -> Verdict:
     if pages.takes_foreign_host:
         return bad("the pages answer under foreign names (DNS rebinding)", RESTART)
     return well("the pages answer under their own names only")
+
+
+@checks.add("web-login", "error", Pages, security=True)
+def web_login(pages: Pages) -> Verdict:
+    if pages.hosts and not pages.asks_login:
+        return bad(f"others reach the pages as {pages.hosts} without a login", RESTART)
+    return well("a login is asked for" if pages.asks_login else "the pages are open to this machine's users only")
+
+
+@checks.add("web-encrypted", "error", Pages, security=True)
+def web_encrypted(pages: Pages) -> Verdict:
+    if pages.hosts and not pages.address.startswith("https://"):
+        fix = "put a proxy with TLS in front and set PANPAN_WEB_URL to its https:// address: docs/security.md"
+        return bad(f"others reach the pages as {pages.hosts}, passwords may travel readable", fix)
+    return well("passwords travel encrypted, or not at all")

@@ -25,13 +25,21 @@ def main() -> int:
     host = parser.parse_args().host
     try:
         settings = load_settings()
-        app = build_app(settings)
+        app = build_app(settings, host=host)
     except PanpanError as error:
         lines = {"error": error.message, "cause": error.explained_cause(), "next": error.next}
         sys.stderr.writelines(f"{label + ':':<7}{text}\n" for label, text in lines.items() if text)
         return error.exit_code
     threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
-    uvicorn.run(app, host=host, port=settings.web_port, log_level="warning", server_header=False)
+    uvicorn.run(
+        app,
+        host=host,
+        port=settings.web_port,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=settings.web_proxy is not None,
+        forwarded_allow_ips=settings.web_proxy,
+    )
     return 0
 
 

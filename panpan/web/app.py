@@ -25,22 +25,24 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from metabase.answers import Answer
-from metabase.desired import web_address
+from metabase.desired import audience, web_address
 from metabase.export import to_csv, to_json, to_xlsx
 from metabase.formats import write_moment
 from metabase.parameters import Filters
 from metabase.preview import Preview, UnknownPage, status_sentences
 from metabase.sheets import to_pdf, to_png
-from panpan.errors import DatabaseError, PanpanError, UsageError
+from panpan.errors import DatabaseError, PanpanError, SettingsError, UsageError
 from panpan.settings import Settings
 from panpan.web import asking, evolution, receipts
+from panpan.web.accounts import Accounts, Role
+from panpan.web.login import Door, current, must_log_in
 
 FOLDER = Path(__file__).parent
 # A foreign name made to point at this machine (DNS rebinding) must not be able to read the figures.
 OUR_HOSTS = ["127.0.0.1", "localhost"]
 HEADERS = {
     "content-security-policy": (
-        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; "
+        "default-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; "
         "form-action 'self'; frame-ancestors 'none'; object-src 'none'"
     ),
     "x-content-type-options": "nosniff",
@@ -65,13 +67,24 @@ HEADLINES = {
 }
 
 
-def build_app(settings: Settings, preview: Preview | None = None) -> Starlette:
+def build_app(
+    settings: Settings, preview: Preview | None = None, *, host: str = "127.0.0.1", accounts: Accounts | None = None
+) -> Starlette:
     """
     The application. Nothing is connected until the first page is asked for.
 
-    Errors: ContractError when a question or dashboard file is wrong.
+    host: the address it will listen on; beyond this machine a login is asked for (panpan/web/login.py).
+    Errors: SettingsError when a login is asked for and no owner has an account; ContractError when a question or
+    dashboard file is wrong.
     """
     pages = Pages(settings, preview or Preview(settings))
+    accounts = accounts or Accounts.of(settings)
+    required = must_log_in(settings, host)
+    if required and not accounts.has_owner():
+        raise SettingsError(
+            "others can reach the web pages, and no owner has an account",
+            next="bin/panpan users add NAME --role owner",
+        )
     routes = [
         Route("/", pages.overview),
         Route("/dashboards/{name}.pdf", pages.dashboard_pdf),
@@ -95,7 +108,10 @@ def build_app(settings: Settings, preview: Preview | None = None) -> Starlette:
         routes=routes,
         middleware=[
             Middleware(SafeHeaders),
-            Middleware(TrustedHostMiddleware, allowed_hosts=OUR_HOSTS, www_redirect=False),
+            Middleware(TrustedHostMiddleware, allowed_hosts=[*OUR_HOSTS, *hosts(settings)], www_redirect=False),
+            Middleware(
+                Door, accounts=accounts, required=required, may=pages.may, first=pages.first, render=pages.render
+            ),
         ],
         exception_handlers={
             PanpanError: pages.explained,
@@ -111,6 +127,11 @@ class Pages:
     def __init__(self, settings: Settings, preview: Preview) -> None:
         self.settings = settings
         self.preview = preview
+        dashboards = [each for each in preview.catalogue.dashboards.values() if audience(each) == "everyone"]
+        self._for_everyone = {
+            "dashboards": {dashboard.name for dashboard in dashboards},
+            "questions": {name for dashboard in dashboards for name in dashboard.question_names()},
+        }
         self.templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(FOLDER / "templates"),
             autoescape=True,
@@ -119,7 +140,10 @@ class Pages:
             lstrip_blocks=True,
         )
         self.templates.globals.update(
-            dashboards=preview.catalogue.dashboards, status_sentences=status_sentences, moment=write_moment
+            dashboards=preview.catalogue.dashboards,
+            status_sentences=status_sentences,
+            moment=write_moment,
+            visitor=current,
         )
 
     def overview(self, request: Request) -> Response:
@@ -236,6 +260,21 @@ class Pages:
         answer.headers.update(HEADERS)  # Starlette answers this one outside of all middleware
         return answer
 
+    def may(self, role: Role, path: str) -> bool:
+        """What a role may open: an owner everything, an employee the dashboards made for everyone and nothing new."""
+        if role == "owner" or path == "/logout":
+            return True
+        kind, _, name = path.strip("/").partition("/")
+        return name.partition(".")[0] in self._for_everyone.get(kind, ())
+
+    def first(self) -> str:
+        """Where an employee begins: the first dashboard made for everyone; none means the page that says no."""
+        return next((f"/dashboards/{name}" for name in sorted(self._for_everyone["dashboards"])), "/dashboards/none")
+
+    def render(self, template: str, **values: Any) -> str:
+        """A template as text."""
+        return self.templates.get_template(template).render(**values)
+
     def _page(self, template: str, *, status: int = 200, **values: Any) -> Response:
         return HTMLResponse(self.templates.get_template(template).render(**values), status_code=status)
 
@@ -281,6 +320,11 @@ def attached(content: str | bytes, name: str) -> Response:
     """A file to be kept."""
     kind = MEDIA_TYPES[name.rpartition(".")[2]]
     return Response(content, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'})
+
+
+def hosts(settings: Settings) -> list[str]:
+    """The names others reach the pages by."""
+    return [name.strip() for name in (settings.web_hosts or "").split(",") if name.strip()]
 
 
 def _filters(request: Request) -> Filters:

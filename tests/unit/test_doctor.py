@@ -90,7 +90,7 @@ HEALTHY: dict[type, Any] = {
         is_claimed=True,
         is_api_keyed=True,
     ),
-    Pages: Pages([], takes_foreign_host=False),
+    Pages: Pages([], takes_foreign_host=False, hosts="a.example", asks_login=True, address="https://a.example"),
     Reports: Reports(version="v0.64.6"),
     Knowledge: Knowledge(date(2026, 5, 1), date(2026, 6, 1)),
 }
@@ -187,6 +187,8 @@ BROKEN: dict[str, tuple[type, dict[str, Any], str]] = {
     "metabase-administrators": (Reports, {"administrators": ("a", "b", "c")}, "3 people"),
     "web-headers": (Pages, {"missing_headers": ["x-frame-options"]}, "x-frame-options"),
     "web-hosts": (Pages, {"takes_foreign_host": True}, "rebinding"),
+    "web-login": (Pages, {"asks_login": False}, "without a login"),
+    "web-encrypted": (Pages, {"address": "http://a.example"}, "readable"),
     "floors-recent": (Knowledge, {"today": date(2026, 12, 1)}, "214 days"),
 }
 
