@@ -406,6 +406,9 @@ CREATE TABLE ops.loads (
     next_cursor text,
     newest_record_at timestamp with time zone,
     active_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    held_by text,
+    released_at timestamp with time zone,
+    released_by text,
     CONSTRAINT loads_refused_or_failed_has_reason_check CHECK (((status <> ALL (ARRAY['refused'::text, 'failed'::text])) OR (reason IS NOT NULL))),
     CONSTRAINT loads_status_is_known_check CHECK ((status = ANY (ARRAY['open'::text, 'received'::text, 'loaded'::text, 'refused'::text, 'duplicate'::text, 'failed'::text])))
 );
@@ -442,7 +445,7 @@ COMMENT ON COLUMN ops.loads.reject_count IS 'Records refused with a reason when 
 
 COMMENT ON COLUMN ops.loads.profile IS 'Rows and net amount by origin (received, rebuilt, unknown) before any was refused, and unknown columns; null until taken.';
 
-COMMENT ON COLUMN ops.loads.status IS 'open (arriving), received (whole, waits for the worker), loaded, refused (can''t be read), duplicate, failed (did not arrive).';
+COMMENT ON COLUMN ops.loads.status IS 'open (arriving), received (whole, waits for the worker), loaded, refused (can''t be read, or held_by a check), duplicate, failed (did not arrive).';
 
 COMMENT ON COLUMN ops.loads.reason IS 'Why it was refused, failed or is a duplicate, in a sentence; null otherwise.';
 
@@ -463,6 +466,12 @@ COMMENT ON COLUMN ops.loads.next_cursor IS 'API loads: the cursor the last answe
 COMMENT ON COLUMN ops.loads.newest_record_at IS 'Latest moment a record of it speaks of (sale, change, count, movement); null where none does.';
 
 COMMENT ON COLUMN ops.loads.active_at IS 'Last sign of life; an open load without one is abandoned.';
+
+COMMENT ON COLUMN ops.loads.held_by IS 'The check that kept the load out of the figures; null where none did. Its status is refused then.';
+
+COMMENT ON COLUMN ops.loads.released_at IS 'When somebody let it in despite its check; null where nobody did.';
+
+COMMENT ON COLUMN ops.loads.released_by IS 'Who let it in.';
 
 CREATE FUNCTION ops.move_watermark(p_load ops.loads) RETURNS void
     LANGUAGE sql
@@ -3490,6 +3499,41 @@ CREATE VIEW core_asof.suppliers AS
 
 COMMENT ON VIEW core_asof.suppliers IS 'The rows of core.suppliers as known at the moment in the setting panpan.as_of.';
 
+CREATE TABLE marts.check_results (
+    check_id text NOT NULL,
+    layer text NOT NULL,
+    severity text NOT NULL,
+    owner text NOT NULL,
+    meaning text NOT NULL,
+    state text NOT NULL,
+    offending_count bigint,
+    found text,
+    checked_at timestamp with time zone NOT NULL,
+    failing_since timestamp with time zone
+);
+
+COMMENT ON TABLE marts.check_results IS 'One row per check: what it found last.';
+
+COMMENT ON COLUMN marts.check_results.check_id IS 'The check; see docs/quality.md.';
+
+COMMENT ON COLUMN marts.check_results.layer IS 'What it looks at: raw, formatted, core, marts, ops.';
+
+COMMENT ON COLUMN marts.check_results.severity IS 'warn: the figures hold, look at it. error: figures are wrong or missing.';
+
+COMMENT ON COLUMN marts.check_results.owner IS 'Who answers for it.';
+
+COMMENT ON COLUMN marts.check_results.meaning IS 'What it means when it fails, in plain words.';
+
+COMMENT ON COLUMN marts.check_results.state IS 'passed, failed, or unknown (it could not be made).';
+
+COMMENT ON COLUMN marts.check_results.offending_count IS 'How many rows offend; null where unknown.';
+
+COMMENT ON COLUMN marts.check_results.found IS 'What was found, with an example; null where nothing was.';
+
+COMMENT ON COLUMN marts.check_results.checked_at IS 'When it was made last.';
+
+COMMENT ON COLUMN marts.check_results.failing_since IS 'Since when it fails; null while it does not.';
+
 CREATE TABLE marts.customer_activity (
     month date NOT NULL,
     customer_id uuid NOT NULL,
@@ -4218,6 +4262,45 @@ ALTER TABLE ops.backup_ledger ALTER COLUMN entry_id ADD GENERATED ALWAYS AS IDEN
     CACHE 1
 );
 
+CREATE TABLE ops.check_results (
+    result_id bigint NOT NULL,
+    check_id text NOT NULL,
+    state text NOT NULL,
+    offending_count bigint,
+    examples jsonb DEFAULT '[]'::jsonb NOT NULL,
+    reason text,
+    seconds numeric(12,3) NOT NULL,
+    checked_at timestamp with time zone NOT NULL,
+    CONSTRAINT check_results_state_is_known_check CHECK ((state = ANY (ARRAY['passed'::text, 'failed'::text, 'unknown'::text])))
+);
+
+COMMENT ON TABLE ops.check_results IS 'One row per check and time it was made. Kept for 90 days.';
+
+COMMENT ON COLUMN ops.check_results.result_id IS 'Our number of the result.';
+
+COMMENT ON COLUMN ops.check_results.check_id IS 'The check; see transforms/checks and docs/quality.md.';
+
+COMMENT ON COLUMN ops.check_results.state IS 'passed, failed, or unknown (it could not be made; see reason).';
+
+COMMENT ON COLUMN ops.check_results.offending_count IS 'How many rows offend; null where unknown.';
+
+COMMENT ON COLUMN ops.check_results.examples IS 'Some of them: key and what was found.';
+
+COMMENT ON COLUMN ops.check_results.reason IS 'Why the check could not be made; null otherwise.';
+
+COMMENT ON COLUMN ops.check_results.seconds IS 'How long the check took.';
+
+COMMENT ON COLUMN ops.check_results.checked_at IS 'When it was made; all checks of one run share the moment.';
+
+ALTER TABLE ops.check_results ALTER COLUMN result_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.check_results_result_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE SEQUENCE ops.document_ids
     START WITH 1
     INCREMENT BY 1
@@ -4227,6 +4310,59 @@ CREATE SEQUENCE ops.document_ids
 
 ALTER TABLE ops.inbox_files ALTER COLUMN file_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.inbox_files_file_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE ops.incidents (
+    incident_id bigint NOT NULL,
+    cause text NOT NULL,
+    severity text NOT NULL,
+    owner text NOT NULL,
+    meaning text NOT NULL,
+    found text NOT NULL,
+    opened_at timestamp with time zone NOT NULL,
+    last_seen_at timestamp with time zone NOT NULL,
+    acknowledged_at timestamp with time zone,
+    acknowledged_by text,
+    note text,
+    closed_at timestamp with time zone,
+    CONSTRAINT incidents_acknowledged_by_somebody_check CHECK (((acknowledged_at IS NULL) = (acknowledged_by IS NULL))),
+    CONSTRAINT incidents_close_after_they_open_check CHECK ((closed_at >= opened_at)),
+    CONSTRAINT incidents_severity_is_known_check CHECK ((severity = ANY (ARRAY['warn'::text, 'error'::text])))
+);
+
+COMMENT ON TABLE ops.incidents IS 'One row per cause and time it was there: opened by the first bad result, closed by the next good one.';
+
+COMMENT ON COLUMN ops.incidents.incident_id IS 'Our number of the incident.';
+
+COMMENT ON COLUMN ops.incidents.cause IS 'The check that failed.';
+
+COMMENT ON COLUMN ops.incidents.severity IS 'warn or error, as the check says.';
+
+COMMENT ON COLUMN ops.incidents.owner IS 'Who answers for it.';
+
+COMMENT ON COLUMN ops.incidents.meaning IS 'What it means, in plain words.';
+
+COMMENT ON COLUMN ops.incidents.found IS 'What was found last, with an example.';
+
+COMMENT ON COLUMN ops.incidents.opened_at IS 'When it was found first.';
+
+COMMENT ON COLUMN ops.incidents.last_seen_at IS 'When it was found last.';
+
+COMMENT ON COLUMN ops.incidents.acknowledged_at IS 'When somebody took it on; null until then.';
+
+COMMENT ON COLUMN ops.incidents.acknowledged_by IS 'Who took it on.';
+
+COMMENT ON COLUMN ops.incidents.note IS 'What they said.';
+
+COMMENT ON COLUMN ops.incidents.closed_at IS 'When a check found it gone; null while it is open.';
+
+ALTER TABLE ops.incidents ALTER COLUMN incident_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.incidents_incident_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -4404,7 +4540,7 @@ CREATE TABLE ops.runs (
     started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     finished_at timestamp with time zone,
     known_at timestamp with time zone,
-    CONSTRAINT runs_status_is_known_check CHECK ((status = ANY (ARRAY['running'::text, 'done'::text, 'failed'::text])))
+    CONSTRAINT runs_status_is_known_check CHECK ((status = ANY (ARRAY['running'::text, 'done'::text, 'failed'::text, 'blocked'::text])))
 );
 
 COMMENT ON TABLE ops.runs IS 'One row per batch the worker took: loads of one source in one transaction, written when it was done.';
@@ -4419,7 +4555,7 @@ COMMENT ON COLUMN ops.runs.row_count IS 'Typed rows made.';
 
 COMMENT ON COLUMN ops.runs.reject_count IS 'Records refused.';
 
-COMMENT ON COLUMN ops.runs.status IS 'running, done or failed; a batch is written as done, and one that failed leaves no row.';
+COMMENT ON COLUMN ops.runs.status IS 'running, done, failed, or blocked: a check kept what it made out of the figures; error says which.';
 
 COMMENT ON COLUMN ops.runs.error IS 'Why it failed; null otherwise.';
 
@@ -5042,6 +5178,9 @@ ALTER TABLE ONLY core_history.stores_versions
 ALTER TABLE ONLY core_history.suppliers_versions
     ADD CONSTRAINT suppliers_versions_pkey PRIMARY KEY (supplier_id, known_during WITHOUT OVERLAPS);
 
+ALTER TABLE ONLY marts.check_results
+    ADD CONSTRAINT check_results_pkey PRIMARY KEY (check_id);
+
 ALTER TABLE ONLY marts.customer_activity
     ADD CONSTRAINT customer_activity_pkey PRIMARY KEY (month, customer_id, source, currency_code);
 
@@ -5084,8 +5223,14 @@ ALTER TABLE ONLY ops.applied_migrations
 ALTER TABLE ONLY ops.backup_ledger
     ADD CONSTRAINT backup_ledger_pkey PRIMARY KEY (entry_id);
 
+ALTER TABLE ONLY ops.check_results
+    ADD CONSTRAINT check_results_pkey PRIMARY KEY (result_id);
+
 ALTER TABLE ONLY ops.inbox_files
     ADD CONSTRAINT inbox_files_pkey PRIMARY KEY (file_id);
+
+ALTER TABLE ONLY ops.incidents
+    ADD CONSTRAINT incidents_pkey PRIMARY KEY (incident_id);
 
 ALTER TABLE ONLY ops.load_requests
     ADD CONSTRAINT load_requests_load_id_page_attempt_key UNIQUE (load_id, page, attempt);
@@ -5245,11 +5390,17 @@ CREATE INDEX published_figures_business_date_idx ON marts.published_figures USIN
 
 CREATE INDEX backup_ledger_set_name_idx ON ops.backup_ledger USING btree (set_name, event);
 
+CREATE INDEX check_results_checked_at_idx ON ops.check_results USING btree (checked_at);
+
 CREATE INDEX inbox_files_load_id_idx ON ops.inbox_files USING btree (load_id) WHERE (load_id IS NOT NULL);
 
 CREATE UNIQUE INDEX inbox_files_path_waiting_key ON ops.inbox_files USING btree (path) WHERE (state = 'waiting'::text);
 
 CREATE INDEX inbox_files_taken_idx ON ops.inbox_files USING btree (file_id) WHERE ((state = 'taken'::text) AND (archived_at IS NULL));
+
+CREATE UNIQUE INDEX incidents_open_cause_key ON ops.incidents USING btree (cause) WHERE (closed_at IS NULL);
+
+CREATE INDEX incidents_opened_at_idx ON ops.incidents USING btree (opened_at);
 
 CREATE INDEX loads_execution_id_open_idx ON ops.loads USING btree (execution_id) WHERE (status = 'open'::text);
 
@@ -6420,6 +6571,9 @@ GRANT SELECT ON TABLE core_history.suppliers TO web;
 GRANT SELECT ON TABLE core_asof.suppliers TO transformer;
 GRANT SELECT ON TABLE core_asof.suppliers TO web;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.check_results TO transformer;
+GRANT SELECT ON TABLE marts.check_results TO bi;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.customer_activity TO transformer;
 GRANT SELECT ON TABLE marts.customer_activity TO bi;
 GRANT SELECT ON TABLE marts.customer_activity TO web;
@@ -6531,6 +6685,10 @@ GRANT SELECT ON TABLE ops.applied_migrations TO web;
 GRANT SELECT,INSERT ON TABLE ops.backup_ledger TO transformer;
 GRANT SELECT ON TABLE ops.backup_ledger TO auditor;
 GRANT SELECT ON TABLE ops.backup_ledger TO web;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.check_results TO transformer;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE ops.incidents TO transformer;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.load_requests TO transformer;
 

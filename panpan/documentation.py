@@ -2,7 +2,7 @@
 The pages that are made, not written: `python -m panpan.documentation` writes them, tests say when they are stale.
 
 Comes in: the commands' own help, the settings' own words, the comments of a migrated database.
-Goes out: docs/command_line.md, .env.example, docs/data_dictionary.md, docs/data_model.svg.
+Goes out: docs/command_line.md, .env.example, docs/data_dictionary.md, docs/data_model.svg, docs/quality.md.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from panpan.errors import PanpanError
 from panpan.local import postgres
 from panpan.local.initialise import initialise
 from panpan.settings import CHECKOUT, PREFIX, Settings
+from transforms.quality import page as quality
 
 COMMAND_LINE = CHECKOUT / "docs" / "command_line.md"
 DICTIONARY = CHECKOUT / "docs" / "data_dictionary.md"
 DIAGRAM = CHECKOUT / "docs" / "data_model.svg"
 ENV_EXAMPLE = CHECKOUT / ".env.example"
+QUALITY = CHECKOUT / "docs" / "quality.md"
 MADE_BY = "<!-- Made by `python -m panpan.documentation`; changes belong into {}. -->"
 
 LAYERS = {
@@ -453,6 +455,7 @@ def write_pages() -> list[Path]:
         pages = {
             COMMAND_LINE: command_line_page(),
             ENV_EXAMPLE: env_example(),
+            QUALITY: quality.page(),
             DICTIONARY: dictionary_page(settings),
             DIAGRAM: diagram(tables(settings)),
         }

@@ -24,10 +24,12 @@ from panpan.ingest import inbox, sources
 from panpan.ingest.run import trigger_waiting
 from panpan.settings import Settings, load_settings
 from transforms.contract import load_contracts
+from transforms.quality.watch import Watch
 from transforms.run import discard_unpublished, run
 
 log = logging.getLogger("panpan.worker")
 LISTEN_SECONDS = 5
+CHECK_SECONDS = 900  # silence is noticed though nothing arrives that would wake the transform
 
 
 class Worker:
@@ -38,6 +40,7 @@ class Worker:
         self._wanted = threading.Event()
         self._stopped = threading.Event()
         self._scheduler = BackgroundScheduler(timezone=UTC)
+        self._watch = Watch(settings)
 
     def start(self) -> None:
         """Schedule the jobs. A run missed while the machine slept is made up once, never twice at a time."""
@@ -45,6 +48,7 @@ class Worker:
             "sweep": (self._wanted.set, self._settings.sweep_seconds),
             "inbox": (self._watch_inbox, self._settings.inbox_seconds),
             "abandoned": (self._fail_abandoned, 60),
+            "checks": (self._check, CHECK_SECONDS),
         }
         for name, (job, seconds) in jobs.items():
             self._scheduler.add_job(
@@ -97,6 +101,12 @@ class Worker:
                 report.rejects,
                 report.seconds,
             )
+            guarded("checks", self._check)()
+
+    def _check(self) -> None:
+        failed = [verdict for verdict in self._watch.check() if verdict.state != "passed"]
+        if failed:
+            log.warning("checks: %s", "; ".join(f"{v.check.id} ({v.check.severity}): {v.found}" for v in failed))
 
     def _watch_inbox(self) -> None:
         with connect(self._settings, "transformer") as connection:

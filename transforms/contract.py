@@ -301,6 +301,8 @@ class Entity(Part):
     unknown_amounts: Literal["keep", "reject"] = "reject"
     full_set: bool = Field(False, description="a load holds all records there are, so what is absent has ended")
     unpivot: list[Unpivot] = []
+    warn_after_hours: int | None = Field(None, description="late after so many hours; unset: the source's")
+    error_after_hours: int | None = Field(None, description="silent after so many hours; unset: the source's")
     columns: dict[str, Value]
 
     @model_validator(mode="after")

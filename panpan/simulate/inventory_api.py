@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 from xml.sax.saxutils import quoteattr
@@ -236,3 +236,15 @@ def _moment(text: str | None) -> float:
 
 def _error(status: int, code: int, message: str) -> Response:
     return json_reply({"code": code, "message": message}, status)
+
+
+def whole_answers(world: World) -> Iterator[tuple[str, str]]:
+    """Every row of each endpoint as one page: entity and body, as n8n would have received them without paging."""
+    levels = sorted(world.stock.levels)
+    for name, rows in (
+        ("items", [_item(world, sku) for sku in ITEM_SKUS]),
+        ("levels", [_level(world, place) for place in levels]),
+        ("movements", [_movement(each) for each in world.stock.movements]),
+    ):
+        yield name, orjson.dumps({"code": 0, name: rows}).decode()
+    yield "deliveries", f"<deliveries>\n{''.join(map(_delivery, world.stock.deliveries))}</deliveries>\n"
