@@ -5571,57 +5571,83 @@ REVOKE ALL ON FUNCTION ops.mark_failed(p_load_id bigint, p_reason text) FROM PUB
 REVOKE ALL ON FUNCTION ops.mark_received(p_load_id bigint) FROM PUBLIC;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.loads TO transformer;
-GRANT SELECT ON TABLE ops.loads TO web;
 
 GRANT SELECT(load_id) ON TABLE ops.loads TO auditor;
+GRANT SELECT(load_id) ON TABLE ops.loads TO web;
 
 GRANT SELECT(source) ON TABLE ops.loads TO auditor;
+GRANT SELECT(source) ON TABLE ops.loads TO web;
 
 GRANT SELECT(entity) ON TABLE ops.loads TO auditor;
+GRANT SELECT(entity) ON TABLE ops.loads TO web;
 
 GRANT SELECT(run_key) ON TABLE ops.loads TO auditor;
+GRANT SELECT(run_key) ON TABLE ops.loads TO web;
 
 GRANT SELECT(workflow) ON TABLE ops.loads TO auditor;
+GRANT SELECT(workflow) ON TABLE ops.loads TO web;
 
 GRANT SELECT(execution_id) ON TABLE ops.loads TO auditor;
+GRANT SELECT(execution_id) ON TABLE ops.loads TO web;
 
 GRANT SELECT(file_name) ON TABLE ops.loads TO auditor;
+GRANT SELECT(file_name) ON TABLE ops.loads TO web;
 
 GRANT SELECT(sha256) ON TABLE ops.loads TO auditor;
+GRANT SELECT(sha256) ON TABLE ops.loads TO web;
 
 GRANT SELECT(window_from) ON TABLE ops.loads TO auditor;
+GRANT SELECT(window_from) ON TABLE ops.loads TO web;
 
 GRANT SELECT(document_count) ON TABLE ops.loads TO auditor;
+GRANT SELECT(document_count) ON TABLE ops.loads TO web;
 
 GRANT SELECT(byte_count) ON TABLE ops.loads TO auditor;
+GRANT SELECT(byte_count) ON TABLE ops.loads TO web;
 
 GRANT SELECT(record_count) ON TABLE ops.loads TO auditor;
+GRANT SELECT(record_count) ON TABLE ops.loads TO web;
 
 GRANT SELECT(row_count) ON TABLE ops.loads TO auditor;
+GRANT SELECT(row_count) ON TABLE ops.loads TO web;
 
 GRANT SELECT(reject_count) ON TABLE ops.loads TO auditor;
+GRANT SELECT(reject_count) ON TABLE ops.loads TO web;
 
 GRANT SELECT(profile) ON TABLE ops.loads TO auditor;
+GRANT SELECT(profile) ON TABLE ops.loads TO web;
 
 GRANT SELECT(status) ON TABLE ops.loads TO auditor;
+GRANT SELECT(status) ON TABLE ops.loads TO web;
 
 GRANT SELECT(reason) ON TABLE ops.loads TO auditor;
+GRANT SELECT(reason) ON TABLE ops.loads TO web;
 
 GRANT SELECT(started_at) ON TABLE ops.loads TO auditor;
+GRANT SELECT(started_at) ON TABLE ops.loads TO web;
 
 GRANT SELECT(received_at) ON TABLE ops.loads TO auditor;
+GRANT SELECT(received_at) ON TABLE ops.loads TO web;
 
 GRANT SELECT(finished_at) ON TABLE ops.loads TO auditor;
+GRANT SELECT(finished_at) ON TABLE ops.loads TO web;
 
 GRANT SELECT(endpoint) ON TABLE ops.loads TO auditor;
+GRANT SELECT(endpoint) ON TABLE ops.loads TO web;
 
 GRANT SELECT(window_to) ON TABLE ops.loads TO auditor;
+GRANT SELECT(window_to) ON TABLE ops.loads TO web;
 
 GRANT SELECT(next_page) ON TABLE ops.loads TO auditor;
+GRANT SELECT(next_page) ON TABLE ops.loads TO web;
+
+GRANT SELECT(next_cursor) ON TABLE ops.loads TO web;
 
 GRANT SELECT(newest_record_at) ON TABLE ops.loads TO auditor;
+GRANT SELECT(newest_record_at) ON TABLE ops.loads TO web;
 
 GRANT SELECT(active_at) ON TABLE ops.loads TO auditor;
+GRANT SELECT(active_at) ON TABLE ops.loads TO web;
 
 REVOKE ALL ON FUNCTION ops.move_watermark(p_load ops.loads) FROM PUBLIC;
 
@@ -6573,6 +6599,9 @@ GRANT SELECT ON TABLE core_asof.suppliers TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.check_results TO transformer;
 GRANT SELECT ON TABLE marts.check_results TO bi;
+GRANT SELECT ON TABLE marts.check_results TO web;
+
+GRANT SELECT(state) ON TABLE marts.check_results TO auditor;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.customer_activity TO transformer;
 GRANT SELECT ON TABLE marts.customer_activity TO bi;
@@ -6687,6 +6716,15 @@ GRANT SELECT ON TABLE ops.backup_ledger TO auditor;
 GRANT SELECT ON TABLE ops.backup_ledger TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.check_results TO transformer;
+
+GRANT SELECT(state) ON TABLE ops.check_results TO auditor;
+GRANT SELECT(state) ON TABLE ops.check_results TO web;
+
+GRANT SELECT(reason) ON TABLE ops.check_results TO auditor;
+GRANT SELECT(reason) ON TABLE ops.check_results TO web;
+
+GRANT SELECT(seconds) ON TABLE ops.check_results TO auditor;
+GRANT SELECT(seconds) ON TABLE ops.check_results TO web;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.incidents TO transformer;
 
