@@ -5649,6 +5649,12 @@ GRANT SELECT(newest_record_at) ON TABLE ops.loads TO web;
 GRANT SELECT(active_at) ON TABLE ops.loads TO auditor;
 GRANT SELECT(active_at) ON TABLE ops.loads TO web;
 
+GRANT SELECT(held_by) ON TABLE ops.loads TO auditor;
+GRANT SELECT(held_by) ON TABLE ops.loads TO web;
+
+GRANT SELECT(released_at) ON TABLE ops.loads TO auditor;
+GRANT SELECT(released_at) ON TABLE ops.loads TO web;
+
 REVOKE ALL ON FUNCTION ops.move_watermark(p_load ops.loads) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ops.next_request(p_source text, p_workflow text, p_execution_id text, p_run_key text) FROM PUBLIC;
@@ -6601,7 +6607,23 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.check_results TO transformer;
 GRANT SELECT ON TABLE marts.check_results TO bi;
 GRANT SELECT ON TABLE marts.check_results TO web;
 
+GRANT SELECT(check_id) ON TABLE marts.check_results TO auditor;
+
+GRANT SELECT(layer) ON TABLE marts.check_results TO auditor;
+
+GRANT SELECT(severity) ON TABLE marts.check_results TO auditor;
+
+GRANT SELECT(owner) ON TABLE marts.check_results TO auditor;
+
+GRANT SELECT(meaning) ON TABLE marts.check_results TO auditor;
+
 GRANT SELECT(state) ON TABLE marts.check_results TO auditor;
+
+GRANT SELECT(offending_count) ON TABLE marts.check_results TO auditor;
+
+GRANT SELECT(checked_at) ON TABLE marts.check_results TO auditor;
+
+GRANT SELECT(failing_since) ON TABLE marts.check_results TO auditor;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.customer_activity TO transformer;
 GRANT SELECT ON TABLE marts.customer_activity TO bi;
@@ -6716,17 +6738,52 @@ GRANT SELECT ON TABLE ops.backup_ledger TO auditor;
 GRANT SELECT ON TABLE ops.backup_ledger TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.check_results TO transformer;
+GRANT SELECT ON TABLE ops.check_results TO web;
+
+GRANT SELECT(result_id) ON TABLE ops.check_results TO auditor;
+
+GRANT SELECT(check_id) ON TABLE ops.check_results TO auditor;
 
 GRANT SELECT(state) ON TABLE ops.check_results TO auditor;
-GRANT SELECT(state) ON TABLE ops.check_results TO web;
+
+GRANT SELECT(offending_count) ON TABLE ops.check_results TO auditor;
 
 GRANT SELECT(reason) ON TABLE ops.check_results TO auditor;
-GRANT SELECT(reason) ON TABLE ops.check_results TO web;
 
 GRANT SELECT(seconds) ON TABLE ops.check_results TO auditor;
-GRANT SELECT(seconds) ON TABLE ops.check_results TO web;
+
+GRANT SELECT(checked_at) ON TABLE ops.check_results TO auditor;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.incidents TO transformer;
+
+GRANT SELECT(incident_id) ON TABLE ops.incidents TO auditor;
+GRANT SELECT(incident_id) ON TABLE ops.incidents TO web;
+
+GRANT SELECT(cause) ON TABLE ops.incidents TO auditor;
+GRANT SELECT(cause) ON TABLE ops.incidents TO web;
+
+GRANT SELECT(severity) ON TABLE ops.incidents TO auditor;
+GRANT SELECT(severity) ON TABLE ops.incidents TO web;
+
+GRANT SELECT(owner) ON TABLE ops.incidents TO auditor;
+GRANT SELECT(owner) ON TABLE ops.incidents TO web;
+
+GRANT SELECT(meaning) ON TABLE ops.incidents TO auditor;
+GRANT SELECT(meaning) ON TABLE ops.incidents TO web;
+
+GRANT SELECT(found) ON TABLE ops.incidents TO web;
+
+GRANT SELECT(opened_at) ON TABLE ops.incidents TO auditor;
+GRANT SELECT(opened_at) ON TABLE ops.incidents TO web;
+
+GRANT SELECT(last_seen_at) ON TABLE ops.incidents TO auditor;
+GRANT SELECT(last_seen_at) ON TABLE ops.incidents TO web;
+
+GRANT SELECT(acknowledged_at) ON TABLE ops.incidents TO auditor;
+GRANT SELECT(acknowledged_at) ON TABLE ops.incidents TO web;
+
+GRANT SELECT(closed_at) ON TABLE ops.incidents TO auditor;
+GRANT SELECT(closed_at) ON TABLE ops.incidents TO web;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.load_requests TO transformer;
 
