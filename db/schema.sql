@@ -3499,6 +3499,102 @@ CREATE VIEW core_asof.suppliers AS
 
 COMMENT ON VIEW core_asof.suppliers IS 'The rows of core.suppliers as known at the moment in the setting panpan.as_of.';
 
+CREATE TABLE ops.backup_ledger (
+    entry_id bigint NOT NULL,
+    recorded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    event text NOT NULL,
+    set_name text NOT NULL,
+    verdict text NOT NULL,
+    snapshot_at timestamp with time zone,
+    seconds numeric(12,3) NOT NULL,
+    byte_count bigint,
+    manifest_sha256 text,
+    checks jsonb DEFAULT '{}'::jsonb NOT NULL,
+    reason text,
+    CONSTRAINT backup_ledger_bad_has_a_reason_check CHECK (((verdict = 'good'::text) OR (reason IS NOT NULL))),
+    CONSTRAINT backup_ledger_event_is_known_check CHECK ((event = ANY (ARRAY['created'::text, 'drilled'::text, 'copied'::text, 'checked_copy'::text, 'restored'::text, 'removed'::text]))),
+    CONSTRAINT backup_ledger_verdict_is_known_check CHECK ((verdict = ANY (ARRAY['good'::text, 'bad'::text])))
+);
+
+COMMENT ON TABLE ops.backup_ledger IS 'One row per act on a backup set: created, drilled, copied, restored, removed. Append-only.';
+
+COMMENT ON COLUMN ops.backup_ledger.entry_id IS 'Our number of the entry; grows with time.';
+
+COMMENT ON COLUMN ops.backup_ledger.recorded_at IS 'When the act was over.';
+
+COMMENT ON COLUMN ops.backup_ledger.event IS 'What was done: created, drilled (restored into scratch and compared), copied, checked_copy, restored, removed.';
+
+COMMENT ON COLUMN ops.backup_ledger.set_name IS 'Name of the backup set, which is its folder''s name.';
+
+COMMENT ON COLUMN ops.backup_ledger.verdict IS 'good or bad.';
+
+COMMENT ON COLUMN ops.backup_ledger.snapshot_at IS 'Moment of the snapshot the set holds.';
+
+COMMENT ON COLUMN ops.backup_ledger.seconds IS 'How long the act took.';
+
+COMMENT ON COLUMN ops.backup_ledger.byte_count IS 'Size of the set, bytes.';
+
+COMMENT ON COLUMN ops.backup_ledger.manifest_sha256 IS 'Checksum of the set''s encrypted manifest: an older one put in its place is noticed.';
+
+COMMENT ON COLUMN ops.backup_ledger.checks IS 'Each check of the act: whether it passed and what was found.';
+
+COMMENT ON COLUMN ops.backup_ledger.reason IS 'Why the verdict is bad.';
+
+CREATE VIEW marts.backup_proofs AS
+ SELECT created.set_name,
+    created.snapshot_at,
+    created.recorded_at AS created_at,
+    created.verdict AS created_verdict,
+    created.seconds AS create_seconds,
+    created.byte_count,
+    drill.recorded_at AS drilled_at,
+    drill.verdict AS drill_verdict,
+    drill.seconds AS drill_seconds,
+    COALESCE((drill.verdict = 'good'::text), false) AS is_proven,
+    removal.recorded_at AS removed_at,
+    COALESCE(drill.reason, created.reason) AS reason
+   FROM ((ops.backup_ledger created
+     LEFT JOIN LATERAL ( SELECT act.recorded_at,
+            act.verdict,
+            act.seconds,
+            act.reason
+           FROM ops.backup_ledger act
+          WHERE ((act.set_name = created.set_name) AND (act.event = 'drilled'::text))
+          ORDER BY act.entry_id DESC
+         LIMIT 1) drill ON (true))
+     LEFT JOIN LATERAL ( SELECT act.recorded_at
+           FROM ops.backup_ledger act
+          WHERE ((act.set_name = created.set_name) AND (act.event = 'removed'::text))
+          ORDER BY act.entry_id DESC
+         LIMIT 1) removal ON (true))
+  WHERE (created.event = 'created'::text);
+
+COMMENT ON VIEW marts.backup_proofs IS 'One row per backup set that was made or tried: its snapshot, its last drill, whether it is proven.';
+
+COMMENT ON COLUMN marts.backup_proofs.set_name IS 'Name of the set, which is its folder''s name.';
+
+COMMENT ON COLUMN marts.backup_proofs.snapshot_at IS 'Moment of the data the set holds.';
+
+COMMENT ON COLUMN marts.backup_proofs.created_at IS 'When it was made.';
+
+COMMENT ON COLUMN marts.backup_proofs.created_verdict IS 'good or bad.';
+
+COMMENT ON COLUMN marts.backup_proofs.create_seconds IS 'How long making it took.';
+
+COMMENT ON COLUMN marts.backup_proofs.byte_count IS 'Size of the set, bytes.';
+
+COMMENT ON COLUMN marts.backup_proofs.drilled_at IS 'When it was last restored into scratch and compared.';
+
+COMMENT ON COLUMN marts.backup_proofs.drill_verdict IS 'good or bad; empty while it was never drilled.';
+
+COMMENT ON COLUMN marts.backup_proofs.drill_seconds IS 'How long that restore took: what a real one would take.';
+
+COMMENT ON COLUMN marts.backup_proofs.is_proven IS 'Whether its last drill gave the same figures.';
+
+COMMENT ON COLUMN marts.backup_proofs.removed_at IS 'When it was removed from disk.';
+
+COMMENT ON COLUMN marts.backup_proofs.reason IS 'Why it is bad.';
+
 CREATE TABLE marts.check_results (
     check_id text NOT NULL,
     layer text NOT NULL,
@@ -4211,47 +4307,6 @@ COMMENT ON COLUMN ops.applied_migrations.name IS 'Name of the file.';
 COMMENT ON COLUMN ops.applied_migrations.sha256 IS 'Checksum of the file when it was applied, hexadecimal; an edited file is refused.';
 
 COMMENT ON COLUMN ops.applied_migrations.applied_at IS 'When it was applied.';
-
-CREATE TABLE ops.backup_ledger (
-    entry_id bigint NOT NULL,
-    recorded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    event text NOT NULL,
-    set_name text NOT NULL,
-    verdict text NOT NULL,
-    snapshot_at timestamp with time zone,
-    seconds numeric(12,3) NOT NULL,
-    byte_count bigint,
-    manifest_sha256 text,
-    checks jsonb DEFAULT '{}'::jsonb NOT NULL,
-    reason text,
-    CONSTRAINT backup_ledger_bad_has_a_reason_check CHECK (((verdict = 'good'::text) OR (reason IS NOT NULL))),
-    CONSTRAINT backup_ledger_event_is_known_check CHECK ((event = ANY (ARRAY['created'::text, 'drilled'::text, 'copied'::text, 'checked_copy'::text, 'restored'::text, 'removed'::text]))),
-    CONSTRAINT backup_ledger_verdict_is_known_check CHECK ((verdict = ANY (ARRAY['good'::text, 'bad'::text])))
-);
-
-COMMENT ON TABLE ops.backup_ledger IS 'One row per act on a backup set: created, drilled, copied, restored, removed. Append-only.';
-
-COMMENT ON COLUMN ops.backup_ledger.entry_id IS 'Our number of the entry; grows with time.';
-
-COMMENT ON COLUMN ops.backup_ledger.recorded_at IS 'When the act was over.';
-
-COMMENT ON COLUMN ops.backup_ledger.event IS 'What was done: created, drilled (restored into scratch and compared), copied, checked_copy, restored, removed.';
-
-COMMENT ON COLUMN ops.backup_ledger.set_name IS 'Name of the backup set, which is its folder''s name.';
-
-COMMENT ON COLUMN ops.backup_ledger.verdict IS 'good or bad.';
-
-COMMENT ON COLUMN ops.backup_ledger.snapshot_at IS 'Moment of the snapshot the set holds.';
-
-COMMENT ON COLUMN ops.backup_ledger.seconds IS 'How long the act took.';
-
-COMMENT ON COLUMN ops.backup_ledger.byte_count IS 'Size of the set, bytes.';
-
-COMMENT ON COLUMN ops.backup_ledger.manifest_sha256 IS 'Checksum of the set''s encrypted manifest: an older one put in its place is noticed.';
-
-COMMENT ON COLUMN ops.backup_ledger.checks IS 'Each check of the act: whether it passed and what was found.';
-
-COMMENT ON COLUMN ops.backup_ledger.reason IS 'Why the verdict is bad.';
 
 ALTER TABLE ops.backup_ledger ALTER COLUMN entry_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.backup_ledger_entry_id_seq
@@ -6603,6 +6658,15 @@ GRANT SELECT ON TABLE core_history.suppliers TO web;
 GRANT SELECT ON TABLE core_asof.suppliers TO transformer;
 GRANT SELECT ON TABLE core_asof.suppliers TO web;
 
+GRANT SELECT,INSERT ON TABLE ops.backup_ledger TO transformer;
+GRANT SELECT ON TABLE ops.backup_ledger TO auditor;
+GRANT SELECT ON TABLE ops.backup_ledger TO web;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.backup_proofs TO transformer;
+GRANT SELECT ON TABLE marts.backup_proofs TO bi;
+GRANT SELECT ON TABLE marts.backup_proofs TO auditor;
+GRANT SELECT ON TABLE marts.backup_proofs TO web;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.check_results TO transformer;
 GRANT SELECT ON TABLE marts.check_results TO bi;
 GRANT SELECT ON TABLE marts.check_results TO web;
@@ -6732,10 +6796,6 @@ GRANT SELECT ON TABLE masked.sale_lines TO web;
 
 GRANT SELECT ON TABLE ops.applied_migrations TO auditor;
 GRANT SELECT ON TABLE ops.applied_migrations TO web;
-
-GRANT SELECT,INSERT ON TABLE ops.backup_ledger TO transformer;
-GRANT SELECT ON TABLE ops.backup_ledger TO auditor;
-GRANT SELECT ON TABLE ops.backup_ledger TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.check_results TO transformer;
 GRANT SELECT ON TABLE ops.check_results TO web;

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from metabase.parameters import KNOWN, NOT_CODE, check_notation, tag_names
 from panpan.errors import ContractError
@@ -24,7 +25,9 @@ TABLE = re.compile(r"\b(?:from|join)\s+([\w.\"]+)")
 STEP = re.compile(r"(?:\bwith\s+|,\s*)(\w+)\s+as\s*\(")
 
 Kind = Literal["line", "bar", "row", "table", "scalar"]
-Format = Literal["text", "word", "money", "count", "quantity", "share", "days", "date", "month", "moment"]
+Format = Literal[
+    "text", "word", "money", "count", "quantity", "share", "days", "hours", "minutes", "date", "month", "moment"
+]
 Tone = Literal["good", "warn", "bad"]
 
 
@@ -51,6 +54,14 @@ class Compare(_Strict):
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=lambda name: name.rstrip("_"))
 
 
+class Goal(_Strict):
+    """A dashed line of what should be: a column of the answer, or one number for ever. Only without a series."""
+
+    label: str
+    column: str | None = None
+    value: Decimal | None = None
+
+
 class Mark(_Strict):
     """Which words of a column are good, worrying or bad news."""
 
@@ -71,13 +82,24 @@ class Display(_Strict):
     series_key: str | None = None
     compare: Compare | None = None
     mark: Mark | None = None
+    goal: Goal | None = None
     bar: str | None = None
     alarm_above: int | None = None
+    adds_up: bool = True  # whether the figures of a chart may be summed, as averages and shares may not
+
+    @model_validator(mode="after")
+    def _goal_fits(self) -> Display:
+        if self.goal and (self.series or self.kind not in ("line", "bar")):
+            raise ValueError("a goal needs a line or bar chart without a series")
+        if self.goal and (self.goal.column is None) == (self.goal.value is None):
+            raise ValueError("a goal is either a column or a value")
+        return self
 
     def columns(self) -> list[str]:
         """Every column the display needs."""
         named = [self.x, self.y, self.series, self.series_key, self.bar]
         named += [self.compare.column if self.compare else None, self.mark.column if self.mark else None]
+        named += [self.goal.column if self.goal else None]
         return [name for name in named if name]
 
 

@@ -41,6 +41,7 @@ PALETTE = (
 )
 MAIN = PALETTE[0]
 TONES: dict[Tone, str] = {"good": "#1f6f78", "warn": "#b8651b", "bad": "#b3372f"}
+GOAL = "#6b7680"
 INK, QUIET, GRID = "#22303a", "#55636e", "#e6e9ec"
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 Drawing: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart
@@ -52,6 +53,7 @@ LABEL_SIZE = 12
 MONTH_LABEL = 36
 ROW_HEIGHT = 25
 FEW_BARS = 6
+MOST_DAY_TICKS = 7
 ONE_YEAR = timedelta(days=300)
 
 
@@ -80,7 +82,7 @@ def draw(answer: Answer, colours: Mapping[str, str], width: int) -> Picture:
     make = charts[answer.question.display.kind]
     wide, narrow = (_svg(make(answer, series, pixels), answer, str(pixels)) for pixels in (width, NARROW))
     legend = tuple(series.items()) if len(series) > 1 else _marks(answer)
-    return Picture(wide, narrow, legend, describe(answer))
+    return Picture(wide, narrow, legend + _goal_legend(answer), describe(answer))
 
 
 def _marks(answer: Answer) -> tuple[tuple[str, str], ...]:
@@ -88,6 +90,14 @@ def _marks(answer: Answer) -> tuple[tuple[str, str], ...]:
     mark = answer.question.display.mark
     found = set(answer.values(mark.column)) if mark else set()
     return tuple((word, TONES[tone]) for word, tone in mark.tones.items() if word in found) if mark else ()
+
+
+def _goal_legend(answer: Answer) -> tuple[tuple[str, str], ...]:
+    """What is drawn solid and what dashed."""
+    display = answer.question.display
+    if display.goal is None:
+        return ()
+    return ((answer.question.column(display.y or "").title, MAIN), (display.goal.label, GOAL))
 
 
 def warm_up() -> None:
@@ -117,6 +127,10 @@ def _series_words(answer: Answer) -> str:
         name = str(record[display.series]) if display.series else answer.question.column(y).title
         totals[name] = totals.get(name, 0) + (record[y] or 0)
     words = "; ".join(f"{name} {_cell(answer, y, total)} in all" for name, total in totals.items())
+    if not display.adds_up:
+        newest = {str(record[display.series]) if display.series else answer.question.column(y).title: record[y]
+                  for record in answer.records() if record[y] is not None}  # fmt: skip
+        words = "; ".join(f"{name} {_cell(answer, y, value)} at the end" for name, value in newest.items())
     return f"{ends}: {words}."
 
 
@@ -152,13 +166,15 @@ def _distinct(answer: Answer, column: str) -> list[str]:
 def _line(answer: Answer, series: Mapping[str, str], width: int) -> Drawing:
     chart = _base(_points(answer, series), width, 260 if width > NARROW else 200)
     days = answer.values(answer.question.display.x or "")
+    few = (max(days) - min(days)).days < MOST_DAY_TICKS
+    ticks = alt.TimeIntervalStep(interval="day", step=1) if few else 10 if width > NARROW else 4
     x = alt.X(
         "x:T",
         title=None,
         scale=alt.Scale(type="utc"),
         axis=alt.Axis(
             format="%b %Y" if max(days) - min(days) > ONE_YEAR else "%-d %b",
-            tickCount=10 if width > NARROW else 4,
+            tickCount=ticks,
             grid=False,
             labelOverlap=True,
         ),
@@ -169,7 +185,7 @@ def _line(answer: Answer, series: Mapping[str, str], width: int) -> Drawing:
     encoded: alt.Chart = drawn.encode(
         x=x, y=_figure_axis(answer, stack=False), color=_colour(series), detail="series:N"
     )
-    return encoded
+    return _with_goal(encoded, answer, chart, x)
 
 
 def _bar(answer: Answer, series: Mapping[str, str], width: int) -> Drawing:
@@ -198,7 +214,21 @@ def _bar(answer: Answer, series: Mapping[str, str], width: int) -> Drawing:
     encoded: alt.Chart = chart.mark_bar().encode(
         x=x, y=_figure_axis(answer, stack=True), color=_colour(series), order=alt.Order("place:Q")
     )
-    return encoded
+    return _with_goal(encoded, answer, chart, x)
+
+
+def _with_goal(drawn: alt.Chart, answer: Answer, chart: alt.Chart, x: alt.X) -> Drawing:
+    """The chart with its goal as a dashed line over it."""
+    if answer.question.display.goal is None:
+        return drawn
+    line = chart.mark_line(strokeDash=[5, 4], strokeWidth=1.8, color=GOAL, point=False)
+    return alt.layer(drawn, line.encode(x=x, y=alt.Y("goal:Q", title=None)))
+
+
+def _goal(answer: Answer, record: Mapping[str, Any]) -> float | None:
+    goal = answer.question.display.goal
+    value = record[goal.column] if goal and goal.column else goal.value if goal else None
+    return None if value is None else float(value)
 
 
 def _row(answer: Answer, series: Mapping[str, str], width: int) -> Drawing:
@@ -254,13 +284,15 @@ def _points(answer: Answer, series: Mapping[str, str]) -> list[dict[str, Any]]:
     places = {name: place for place, name in enumerate(series)}
     points = []
     for record in answer.records():
-        if record[display.y or ""] is not None:
+        if record[display.y or ""] is not None or _goal(answer, record) is not None:
+            figure = record[display.y or ""]
             name = str(record[display.series]) if display.series else ""
             x: date = record[display.x or ""]
             points.append(
                 {
                     "x": x.isoformat() if display.kind == "line" else f"{x:%b %Y}",
-                    "y": float(record[display.y or ""]),
+                    "y": None if figure is None else float(figure),
+                    "goal": _goal(answer, record),
                     "series": name,
                     "place": places.get(name, 0),
                 }
@@ -280,7 +312,9 @@ def _distinct_months(answer: Answer) -> list[str]:
 
 def _figure_axis(answer: Answer, *, stack: bool) -> alt.Y:
     figure = answer.question.column(answer.question.display.y or "")
-    largest = max((abs(value) for value in answer.values(figure.name) if value is not None), default=0)
+    goal = answer.question.display.goal
+    values = answer.values(figure.name) + (answer.values(goal.column) if goal and goal.column else [])
+    largest = max((abs(value) for value in values if value is not None), default=0)
     axis = alt.Axis(
         format=_axis_format(figure.format, largest),
         tickCount=5,

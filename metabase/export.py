@@ -28,7 +28,7 @@ NUMBER_FORMATS = {
     "money": "#,##0.00",
     "count": "#,##0",
     "quantity": "#,##0.####",
-    "days": "#,##0.0",
+    **dict.fromkeys(("days", "hours", "minutes"), "#,##0.0"),
     "share": "0.0%",
     "date": "yyyy-mm-dd",
     "month": "mmm yyyy",

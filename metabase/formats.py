@@ -64,6 +64,8 @@ def write(value: Any, kind: str, currency: str | None = None) -> str:
         "count": write_count,
         "quantity": write_quantity,
         "days": write_quantity,
+        "hours": lambda hours: f"{write_quantity(hours)} h",
+        "minutes": lambda minutes: f"{write_quantity(minutes)} min",
         "share": write_share,
         "date": write_date,
         "month": lambda month: f"{month:%b %Y}",

@@ -42,7 +42,7 @@ CARD_ROWS, PAGE_ROWS = 25, 1000
 COLUMN_PIXELS = 46  # of one of the 24 columns at the widest page
 OVERVIEW_FIGURES = ("sales_on_latest_day", "sales_in_last_30_days", "low_stock_count", "sources_late_count")
 
-NUMBERS = ("money", "count", "quantity", "share", "days")
+NUMBERS = ("money", "count", "quantity", "share", "days", "hours", "minutes")
 CSS_CLASSES = {
     "word": "word",
     **dict.fromkeys(NUMBERS, "number"),

@@ -8,11 +8,13 @@ server has confirmed.
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
-from metabase.catalogue import Column, Question
+from metabase.catalogue import Column, Display, Question
 
 COLOURS = {"good": "#84BB4C", "warn": "#F9CF48", "bad": "#ED6E6E"}
+GOAL = "#696E7B"
 MOST = 1_000_000_000  # where an open range ends
 CHARTS = ("line", "bar", "row", "area", "combo", "scatter", "waterfall")
 SINGLE = ("scalar",)
@@ -24,6 +26,8 @@ COLUMN_STYLES: dict[str, dict[str, Any]] = {
     "count": {"number_style": "decimal", "decimals": 0, "number_separators": ".,"},
     "quantity": {"number_style": "decimal", "number_separators": ".,"},
     "days": {"number_style": "decimal", "decimals": 1, "number_separators": ".,", "suffix": " d"},
+    "hours": {"number_style": "decimal", "decimals": 1, "number_separators": ".,", "suffix": " h"},
+    "minutes": {"number_style": "decimal", "decimals": 1, "number_separators": ".,", "suffix": " min"},
     "share": {"number_style": "percent", "decimals": 1, "number_separators": ".,"},
     "date": {"date_style": "D MMMM, YYYY", "date_abbreviate": True, "time_enabled": None},
     "month": {"date_style": "MMMM, YYYY", "date_abbreviate": True, "time_enabled": None},
@@ -36,6 +40,8 @@ def display_of(question: Question) -> str:
     shown = question.display
     if shown.kind in SINGLE and shown.compare and shown.compare.as_ == "change" and shown.x:
         return "smartscalar"
+    if shown.kind == "bar" and shown.goal and shown.goal.column:
+        return "combo"
     return shown.kind
 
 
@@ -77,7 +83,26 @@ def chart_settings(question: Question) -> dict[str, Any]:
         settings["graph.x_axis.scale"] = "timeseries"
     if shown.kind == "bar" and shown.series:
         settings["stackable.stack_type"] = "stacked"
-    return settings
+    return settings | goal_settings(shown)
+
+
+def goal_settings(shown: Display) -> dict[str, Any]:
+    """A goal that moves is a second, dashed line; one that stands is Metabase's own goal line."""
+    if shown.goal is None:
+        return {}
+    if shown.goal.column is None:
+        line = {"graph.show_goal": True, "graph.goal_value": as_number(shown.goal.value or Decimal(0))}
+        return line | {"graph.goal_label": shown.goal.label}
+    looks = {"display": "line", "line.style": "dashed", "color": GOAL, "title": shown.goal.label}
+    return {
+        "graph.metrics": [shown.y, shown.goal.column],
+        "series_settings": {shown.y: {"display": shown.kind}, shown.goal.column: looks},
+    }
+
+
+def as_number(value: Decimal) -> int | float:
+    """JSON has numbers only; this is where a line is drawn, not an amount."""
+    return int(value) if value == value.to_integral_value() else float(value)
 
 
 def trend_settings(question: Question) -> dict[str, Any]:

@@ -84,6 +84,7 @@ def fill(connection: PgConnection) -> None:
     fill_customers(connection)
     fill_inventory(connection)
     fill_freshness(connection)
+    fill_backups(connection)
 
 
 @pytest.fixture(scope="module")
@@ -297,6 +298,21 @@ def fill_freshness(connection: PgConnection) -> None:
     )
 
 
+def fill_backups(connection: PgConnection) -> None:
+    now = datetime.now(UTC)
+    rows = [
+        (event, f"set {days}", "good", now - timedelta(days=days), now - timedelta(days=days), seconds)
+        for days in range(5, -1, -1)
+        for event, seconds in (("created", 40 + days), ("drilled", 70 + days))
+    ]
+    with connection.cursor() as cursor:
+        execute_values(
+            cursor,
+            "insert into ops.backup_ledger (event, set_name, verdict, recorded_at, snapshot_at, seconds) values %s",
+            rows,
+        )
+
+
 @pytest.fixture(scope="module")
 def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Path(os.environ.get("PANPAN_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
@@ -317,10 +333,10 @@ def browser() -> Iterator[Any]:
 DEVICES = {"desktop": (1280, 900), "phone": (390, 844)}
 PAGES = {
     "overview": ("/", ".figure", 4),
-    "sales": ("/dashboards/sales", ".figure, .chart", 6),
+    "sales": ("/dashboards/sales", ".figure, .chart", 7),
     "customers": ("/dashboards/customers", ".figure, .chart", 4),
     "inventory": ("/dashboards/inventory", ".figure, .chart, table", 4),
-    "trust": ("/dashboards/trust", ".figure, table", 4),
+    "trust": ("/dashboards/trust", ".figure, table", 7),
     "question": ("/questions/sales_per_store_by_month", ".chart, table", 2),
 }
 

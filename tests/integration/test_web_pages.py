@@ -450,6 +450,67 @@ def test_as_of_is_the_oldest_load_of_the_sources_shown(small_business: Settings,
     assert ages["stock_levels"] == pytest.approx(30, abs=0.1)
 
 
+def test_backups_are_shown_with_what_they_prove(new_warehouse: Callable[[], AbstractContextManager[Settings]]) -> None:
+    """The ledger can't be emptied, so this one has a warehouse of its own."""
+    now = datetime.now(UTC)
+    acts = [  # event, set, verdict, hours since the act and the snapshot, seconds, reason
+        ("created", "a", "good", 50, 60, None),
+        ("drilled", "a", "good", 50, 90, None),
+        ("created", "b", "good", 20, 61, None),
+        ("drilled", "b", "good", 20, 30, None),
+        ("created", "c", "good", 3, 62, None),
+        ("drilled", "c", "bad", 3, 300, "rows differ"),
+        ("created", "d", "good", 1, 63, None),
+    ]
+    with new_warehouse() as settings:
+        preview = Preview(settings)
+        empty = preview.question("backup_loss", Filters())
+        with connect(settings, "transformer") as connection, connection.cursor() as cursor:
+            execute_values(
+                cursor,
+                "insert into ops.backup_ledger (event, set_name, verdict, recorded_at, snapshot_at, seconds, reason)"
+                " values %s",
+                [
+                    (e, s, v, now - timedelta(hours=h), now - timedelta(hours=h), sec, why)
+                    for e, s, v, h, sec, why in acts
+                ],
+            )
+        loss, restore, drills = (
+            preview.question(name, Filters()).card for name in ("backup_loss", "restore_time", "backup_drills")
+        )
+
+    assert empty.card.message
+    assert [record["lost_hours"] for record in loss.answer.records()] == [Decimal("30.0")]
+    assert loss.figure
+    assert loss.figure.is_alarming
+    assert [record["restore_minutes"] for record in restore.answer.records()] == [Decimal("1.5")]
+    assert [(cells[0].text, cells[0].tone, cells[1].text) for cells in drills.rows] == [
+        ("not proven", "warn", "d"),
+        ("failed", "bad", "c"),
+        ("proven", "good", "b"),
+        ("proven", "good", "a"),
+    ]
+
+
+def test_a_day_stands_beside_what_is_usual_for_its_weekday(empty_marts: Settings, address: str) -> None:
+    """A closed Monday is no reason to expect less of the next ones."""
+    amounts = {0: "90.00", 7: "100.00", 21: "300.00", 28: "50.00", 35: "999.00"}
+    insert(
+        empty_marts,
+        "daily_store_sales",
+        [sale(NEWEST - timedelta(days=back), net=net) for back, net in amounts.items()],
+    )
+
+    rows = requests.get(f"{address}/questions/sales_against_same_weekday.json", timeout=30).json()["rows"]
+
+    assert [(row["business_date"], row["usual_net_amount"]) for row in rows] == [
+        ("2026-06-08", "524.50"),
+        ("2026-06-22", "449.67"),
+        ("2026-06-29", "150.00"),
+    ]
+    assert rows[-1]["difference_share"] == "-0.4000"
+
+
 def test_freshness_has_a_plain_word(small_business: Settings, address: str) -> None:
     rows = requests.get(f"{address}/questions/data_freshness.json", timeout=30).json()["rows"]
     page = requests.get(address, timeout=30).text

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from metabase.alert_files import Alert, alert_sql, check_alert, is_quartz, load_mails
 from metabase.audit import source_tables, sql_tables
-from metabase.catalogue import FOLDER, load_catalogue
+from metabase.catalogue import FOLDER, Display, load_catalogue
 from metabase.desired import access_of, desired_state, mark_of, read_people, web_address
 from metabase.kinds_content import (
     card_content,
@@ -24,7 +24,7 @@ from metabase.kinds_content import (
     tab_bodies,
 )
 from metabase.plan import Memory, changed_fields, fingerprint
-from metabase.visualization import column_key
+from metabase.visualization import column_key, display_of, settings_of
 from panpan.errors import ContractError, SettingsError
 from panpan.settings import Settings
 
@@ -117,6 +117,40 @@ def test_settings_of_a_card_name_columns_the_statement_has() -> None:
         assert shown.get("scalar.field") in {None, *names}
         assert {each["column"] for each in shown.get("scalar.comparisons", [])} <= names
         assert {name for rule in shown.get("table.column_formatting", []) for name in rule["columns"]} <= names
+
+
+def test_a_goal_that_moves_is_a_second_line_and_one_that_stands_is_metabases_own() -> None:
+    question = CATALOGUE.questions["sales_against_same_weekday"]
+    display = question.display.model_dump(by_alias=True)
+    bars = question.model_copy(update={"display": Display.model_validate({**display, "kind": "bar"})})
+    fixed = Display.model_validate({**display, "kind": "bar", "goal": {"value": "12.5", "label": "Target"}})
+
+    assert settings_of(question)["graph.metrics"] == ["net_amount", "usual_net_amount"]
+    assert settings_of(question)["series_settings"]["usual_net_amount"]["line.style"] == "dashed"
+    assert display_of(bars) == "combo"
+    standing = settings_of(question.model_copy(update={"display": fixed}))
+    assert {key: value for key, value in standing.items() if "goal" in key} == {
+        "graph.show_goal": True,
+        "graph.goal_value": 12.5,
+        "graph.goal_label": "Target",
+    }
+    assert standing["graph.metrics"] == ["net_amount"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"series": "currency_code"},
+        {"kind": "table"},
+        {"goal": {"label": "both", "column": "net_amount", "value": 1}},
+        {"goal": {"label": "neither"}},
+    ],
+)
+def test_a_goal_nobody_could_draw_is_refused(change: dict[str, Any]) -> None:
+    display = CATALOGUE.questions["sales_against_same_weekday"].display.model_dump(by_alias=True)
+
+    with pytest.raises(ValidationError, match="goal"):
+        Display.model_validate({**display, **change})
 
 
 def test_a_click_leads_to_our_own_page() -> None:

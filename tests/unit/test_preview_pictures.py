@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,7 +15,7 @@ from openpyxl import load_workbook
 
 from metabase.answers import Answer, Coverage, DataState, SourceState, as_of
 from metabase.catalogue import load_catalogue
-from metabase.charts import draw, store_colours
+from metabase.charts import describe, draw, store_colours
 from metabase.export import safe_cell, to_csv, to_json, to_xlsx
 from metabase.formats import write
 from metabase.parameters import Filters
@@ -56,6 +57,8 @@ WRITTEN = [
     (Decimal("1.2500"), "quantity", "1.25"),
     (Decimal("-3.0000"), "quantity", "\N{MINUS SIGN}3"),
     (Decimal("0.1234"), "share", "12.3%"),
+    (Decimal("26.50"), "hours", "26.5 h"),
+    (Decimal(2), "minutes", "2 min"),
     (date(2026, 6, 1), "date", "1 Jun 2026"),
     (date(2026, 6, 1), "month", "Jun 2026"),
     ("=cmd", "text", "=cmd"),
@@ -161,6 +164,38 @@ def test_downloads_are_exact() -> None:
         "ticket_count": None,
         "currency_code": "EUR",
     }
+
+
+def test_a_goal_is_a_dashed_line_beside_the_figure() -> None:
+    days = [date(2026, 6, day) for day in (1, 2, 3)]
+    amounts = [Decimal(10), None, Decimal(30)]
+    answer = answer_of(
+        "sales_against_same_weekday",
+        business_date=days,
+        net_amount=amounts,
+        usual_net_amount=[Decimal(900)] * 3,
+        currency_code=["EUR"] * 3,
+    )
+    picture = draw(answer, {}, 700)
+
+    assert "stroke-dasharray" in picture.wide
+    assert "€1,000" in picture.wide  # the axis reaches up to the goal
+    assert [words for words, _ in picture.legend] == ["Net sales", "Usual for the weekday"]
+
+
+def test_a_few_days_have_one_label_each() -> None:
+    picture = draw(daily(["Centro"], days=3), {}, 700)
+
+    assert re.findall(r"<text[^>]*>([^<]* Jun)<", picture.wide) == ["1 Jun", "2 Jun", "3 Jun"]
+
+
+def test_averages_are_never_summed_for_listeners() -> None:
+    answer = daily(["Centro"])
+    display = answer.question.display.model_copy(update={"adds_up": False})
+    question = answer.question.model_copy(update={"display": display})
+
+    assert describe(answer).endswith("Centro €52.50 in all.")
+    assert describe(replace(answer, question=question)).endswith("Centro €10.50 at the end.")
 
 
 def test_lines_are_drawn_for_page_and_phone() -> None:
