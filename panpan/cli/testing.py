@@ -23,6 +23,10 @@ CHECKS = (
 )
 
 
+# Each file's tests stay together: they share servers. More processes would want more memory than a laptop has.
+ON_ALL_CORES = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command of this module."""
     app.command(
@@ -33,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 def test(context: typer.Context) -> None:
     """
-    Run the linters, then pytest with the arguments given; with arguments only pytest runs.
+    Run the linters, then pytest on all cores; with arguments only pytest runs, with these.
 
     Example: panpan test tests/unit -k refund
     """
@@ -42,7 +46,8 @@ def test(context: typer.Context) -> None:
     if shared := os.environ.get(PREFIX + "SHARED_DATA"):
         environment[PREFIX + "SHARED_DATA"] = shared
     failed = [] if context.args else [name for name, words in CHECKS if not _passes(name, words, environment)]
-    tests = subprocess.run([sys.executable, "-m", "pytest", *context.args], cwd=CHECKOUT, env=environment, check=False)
+    words = context.args or ON_ALL_CORES
+    tests = subprocess.run([sys.executable, "-m", "pytest", *words], cwd=CHECKOUT, env=environment, check=False)
     if failed:
         output.talk.print(f"failed before the tests: {', '.join(failed)}")
     raise typer.Exit(tests.returncode or bool(failed))

@@ -3,7 +3,7 @@ Loads, runs and kills in any order: nothing is lost, nothing is doubled, no two 
 
 Loads end in another order than they began, tell of the same receipts again, older versions after newer ones, and at
 equal times; a run is killed at any write of any step (its transaction ends as a killed program's does: nothing of it
-stays). PANPAN_INTERLEAVINGS says how many orders are tried (25 unless set).
+stays). INTERLEAVINGS says how many orders are tried (25 unless set).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from panpan.settings import Settings
 from transforms import run as flow
 from transforms.published import evolve
 
-TRIED = int(os.environ.get("PANPAN_INTERLEAVINGS") or 25)
+TRIED = int(os.environ.get("INTERLEAVINGS") or 25)
 FIRST_DAY = date(2000, 1, 1)
 STEPS = (
     "take_load",
