@@ -3692,6 +3692,60 @@ COMMENT ON COLUMN marts.customer_cohorts.retained_share IS 'active_count of cust
 
 COMMENT ON COLUMN marts.customer_cohorts.net_amount IS 'What they bought in the month, net of discounts and of the refunds of the month that name them, tax excluded where told apart; null where no amount is known.';
 
+CREATE TABLE marts.customer_retention (
+    month date NOT NULL,
+    earlier_count integer NOT NULL,
+    retained_count integer NOT NULL,
+    CONSTRAINT customer_retention_retained_came_earlier_check CHECK (((retained_count >= 0) AND (retained_count <= earlier_count)))
+);
+
+COMMENT ON TABLE marts.customer_retention IS 'One row per month that is over and before which, in the month before, known customers bought.';
+
+COMMENT ON COLUMN marts.customer_retention.month IS 'First day of the month.';
+
+COMMENT ON COLUMN marts.customer_retention.earlier_count IS 'Known customers who bought in the month before, whatever store or source.';
+
+COMMENT ON COLUMN marts.customer_retention.retained_count IS 'Of these, how many bought in the month too.';
+
+CREATE TABLE marts.daily_customer_kind_sales (
+    business_date date NOT NULL,
+    store_id text NOT NULL,
+    source text NOT NULL,
+    channel text NOT NULL,
+    currency_code character(3) NOT NULL,
+    customer_kind text NOT NULL,
+    ticket_count integer NOT NULL,
+    gross_amount numeric(16,2),
+    discount_amount numeric(16,2),
+    refund_amount numeric(16,2),
+    net_amount numeric(16,2),
+    CONSTRAINT daily_customer_kind_sales_kind_is_known_check CHECK ((customer_kind = ANY (ARRAY['new'::text, 'returning'::text, 'unknown'::text])))
+);
+
+COMMENT ON TABLE marts.daily_customer_kind_sales IS 'One row per business date, store, source, channel, currency and kind of customer. The kinds of a cell add up to its row in marts.daily_store_sales.';
+
+COMMENT ON COLUMN marts.daily_customer_kind_sales.business_date IS 'Day the receipts count for.';
+
+COMMENT ON COLUMN marts.daily_customer_kind_sales.store_id IS 'Store.';
+
+COMMENT ON COLUMN marts.daily_customer_kind_sales.source IS 'Source the receipts came from.';
+
+COMMENT ON COLUMN marts.daily_customer_kind_sales.channel IS 'Channel; unknown where the source tells none.';
+
+COMMENT ON COLUMN marts.daily_customer_kind_sales.currency_code IS 'Currency of the amounts, ISO 4217.';
+
+COMMENT ON COLUMN marts.daily_customer_kind_sales.customer_kind IS 'new (the day of the customer''s first purchase ever, at any source), returning (a later day), unknown (no known customer).';
+
+COMMENT ON COLUMN marts.daily_customer_kind_sales.ticket_count IS 'Receipts of sales.';
+
+COMMENT ON COLUMN marts.daily_customer_kind_sales.gross_amount IS 'Before discounts; sales only.';
+
+COMMENT ON COLUMN marts.daily_customer_kind_sales.discount_amount IS 'Discounts; sales only.';
+
+COMMENT ON COLUMN marts.daily_customer_kind_sales.refund_amount IS 'Paid back, positive.';
+
+COMMENT ON COLUMN marts.daily_customer_kind_sales.net_amount IS 'Net of discounts and refunds, tax excluded where told apart; null where no amount is known.';
+
 CREATE TABLE marts.daily_customers (
     business_date date NOT NULL,
     customer_id uuid NOT NULL,
@@ -3840,6 +3894,63 @@ COMMENT ON COLUMN marts.data_freshness.error_after_hours IS 'Age, in hours, from
 COMMENT ON COLUMN marts.data_freshness.row_count IS 'Typed rows of all good loads, repeats included.';
 
 COMMENT ON COLUMN marts.data_freshness.reject_count IS 'Records these loads refused when they were taken.';
+
+CREATE TABLE marts.goal_progress (
+    goal text NOT NULL,
+    day date NOT NULL,
+    title text NOT NULL,
+    owner text NOT NULL,
+    metric text NOT NULL,
+    unit text NOT NULL,
+    currency_code character(3),
+    start_on date NOT NULL,
+    end_on date NOT NULL,
+    base_value numeric(18,4),
+    target_value numeric(18,4),
+    value numeric(18,4),
+    expected_value numeric(18,4),
+    verdict text NOT NULL,
+    plan_id text NOT NULL,
+    base_plan_id text NOT NULL,
+    refreshed_at timestamp with time zone NOT NULL,
+    CONSTRAINT goal_progress_verdict_is_known_check CHECK ((verdict = ANY (ARRAY['on track'::text, 'behind'::text, 'reached'::text, 'missed'::text, 'unknown'::text])))
+);
+
+COMMENT ON TABLE marts.goal_progress IS 'One row per goal and day from its start to its end, as far as figures are there.';
+
+COMMENT ON COLUMN marts.goal_progress.goal IS 'Name of the goal: its file in transforms/goals.';
+
+COMMENT ON COLUMN marts.goal_progress.day IS 'Day looked at, as its end.';
+
+COMMENT ON COLUMN marts.goal_progress.title IS 'What is to be reached, in words.';
+
+COMMENT ON COLUMN marts.goal_progress.owner IS 'Who answers for the goal.';
+
+COMMENT ON COLUMN marts.goal_progress.metric IS 'Metric of the catalogue that measures it.';
+
+COMMENT ON COLUMN marts.goal_progress.unit IS 'Unit of the metric.';
+
+COMMENT ON COLUMN marts.goal_progress.currency_code IS 'Currency of an amount, ISO 4217; null otherwise.';
+
+COMMENT ON COLUMN marts.goal_progress.start_on IS 'First day of the goal.';
+
+COMMENT ON COLUMN marts.goal_progress.end_on IS 'Last day of the goal.';
+
+COMMENT ON COLUMN marts.goal_progress.base_value IS 'The metric in the period the goal starts from; null where unknown.';
+
+COMMENT ON COLUMN marts.goal_progress.target_value IS 'What the metric shall be at the end.';
+
+COMMENT ON COLUMN marts.goal_progress.value IS 'The metric by the day: added up since the start, or the level then; null where unknown.';
+
+COMMENT ON COLUMN marts.goal_progress.expected_value IS 'What it should be by the day to arrive in time, in a straight line.';
+
+COMMENT ON COLUMN marts.goal_progress.verdict IS 'on track or behind while the goal runs, reached or missed on its last day, unknown without a figure.';
+
+COMMENT ON COLUMN marts.goal_progress.plan_id IS 'Plan of the value: panpan trace plan:ID.';
+
+COMMENT ON COLUMN marts.goal_progress.base_plan_id IS 'Plan of the base value.';
+
+COMMENT ON COLUMN marts.goal_progress.refreshed_at IS 'When the row was worked out.';
 
 CREATE TABLE marts.inventory_status (
     product_id uuid NOT NULL,
@@ -5242,6 +5353,12 @@ ALTER TABLE ONLY marts.customer_activity
 ALTER TABLE ONLY marts.customer_cohorts
     ADD CONSTRAINT customer_cohorts_pkey PRIMARY KEY (cohort_month, months_since, currency_code);
 
+ALTER TABLE ONLY marts.customer_retention
+    ADD CONSTRAINT customer_retention_pkey PRIMARY KEY (month);
+
+ALTER TABLE ONLY marts.daily_customer_kind_sales
+    ADD CONSTRAINT daily_customer_kind_sales_pkey PRIMARY KEY (business_date, store_id, source, channel, currency_code, customer_kind);
+
 ALTER TABLE ONLY marts.daily_customers
     ADD CONSTRAINT daily_customers_pkey PRIMARY KEY (business_date, customer_id, store_id, source, channel, currency_code);
 
@@ -5253,6 +5370,9 @@ ALTER TABLE ONLY marts.daily_store_sales
 
 ALTER TABLE ONLY marts.data_freshness
     ADD CONSTRAINT data_freshness_pkey PRIMARY KEY (source);
+
+ALTER TABLE ONLY marts.goal_progress
+    ADD CONSTRAINT goal_progress_pkey PRIMARY KEY (goal, day);
 
 ALTER TABLE ONLY marts.inventory_status
     ADD CONSTRAINT inventory_status_pkey PRIMARY KEY (product_id, store_id);
@@ -6710,6 +6830,16 @@ GRANT SELECT ON TABLE marts.customer_cohorts TO bi;
 GRANT SELECT ON TABLE marts.customer_cohorts TO auditor;
 GRANT SELECT ON TABLE marts.customer_cohorts TO web;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.customer_retention TO transformer;
+GRANT SELECT ON TABLE marts.customer_retention TO bi;
+GRANT SELECT ON TABLE marts.customer_retention TO auditor;
+GRANT SELECT ON TABLE marts.customer_retention TO web;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.daily_customer_kind_sales TO transformer;
+GRANT SELECT ON TABLE marts.daily_customer_kind_sales TO bi;
+GRANT SELECT ON TABLE marts.daily_customer_kind_sales TO auditor;
+GRANT SELECT ON TABLE marts.daily_customer_kind_sales TO web;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.daily_customers TO transformer;
 GRANT SELECT ON TABLE marts.daily_customers TO bi;
 GRANT SELECT ON TABLE marts.daily_customers TO web;
@@ -6742,6 +6872,11 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.data_freshness TO transformer;
 GRANT SELECT ON TABLE marts.data_freshness TO bi;
 GRANT SELECT ON TABLE marts.data_freshness TO auditor;
 GRANT SELECT ON TABLE marts.data_freshness TO web;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.goal_progress TO transformer;
+GRANT SELECT ON TABLE marts.goal_progress TO bi;
+GRANT SELECT ON TABLE marts.goal_progress TO auditor;
+GRANT SELECT ON TABLE marts.goal_progress TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.inventory_status TO transformer;
 GRANT SELECT ON TABLE marts.inventory_status TO bi;

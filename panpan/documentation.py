@@ -2,7 +2,8 @@
 The pages that are made, not written: `python -m panpan.documentation` writes them, tests say when they are stale.
 
 Comes in: the commands' own help, the settings' own words, the comments of a migrated database.
-Goes out: docs/command_line.md, .env.example, docs/data_dictionary.md, docs/data_model.svg, docs/quality.md.
+Goes out: docs/command_line.md, .env.example, docs/metrics.md, docs/data_dictionary.md, docs/data_model.svg,
+docs/quality.md.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from panpan.errors import PanpanError
 from panpan.local import postgres
 from panpan.local.initialise import initialise
 from panpan.settings import CHECKOUT, PREFIX, Settings
+from transforms.metrics import load_metrics
 from transforms.quality import page as quality
 
 COMMAND_LINE = CHECKOUT / "docs" / "command_line.md"
+METRICS = CHECKOUT / "docs" / "metrics.md"
 DICTIONARY = CHECKOUT / "docs" / "data_dictionary.md"
 DIAGRAM = CHECKOUT / "docs" / "data_model.svg"
 ENV_EXAMPLE = CHECKOUT / ".env.example"
@@ -167,6 +170,42 @@ def _plain_default(value: object) -> str:
     if isinstance(value, Path) and value.is_relative_to(CHECKOUT):
         return str(value.relative_to(CHECKOUT))
     return str(value)
+
+
+# --- the metric catalogue ----------------------------------------------------------------------------------
+
+
+def metrics_page() -> str:
+    """docs/metrics.md: what each metric means, who answers for it, and where its figures come from."""
+    known = load_metrics().values()
+    lines = [
+        "# Metrics",
+        "",
+        MADE_BY.format("transforms/metrics/*.yaml"),
+        "",
+        "One definition each; dashboards, alerts, reports, goals and answers all read these. `panpan value NAME` says",
+        "a figure, `panpan metrics test` runs the edge cases, `panpan metrics check` says what a definition lacks.",
+        "",
+        *_table(["metric", "question", "unit"], [(f"[{m.name}](#{m.name})", m.question, m.unit) for m in known]),
+    ]
+    for metric in known:
+        additive = metric.additive
+        facts = [
+            ("unit", metric.unit),
+            ("grain", metric.grain),
+            ("read from", "; ".join(f"`marts.{r.mart}`: `{' '.join(r.expression.split())}`" for r in metric.readings)),
+            ("dimensions", ", ".join(metric.dimensions)),
+            ("adds up", f"over time: {additive.time}, stores: {additive.store}, products: {additive.product}"),
+            ("owner", metric.owner),
+            ("system of record", metric.system_of_record),
+            ("reference only", "; ".join(metric.reference_only)),
+            ("also called", ", ".join(word for words in metric.synonyms.values() for word in words)),
+            ("version", f"{metric.version}, approved by {metric.approved_by} on {metric.approved_on}"),
+            ("review due", str(metric.review_due)),
+        ]
+        lines += ["", f"## {metric.name}", "", metric.question, "", metric.definition, "", *_table(["", ""], facts)]
+        lines += ["", "Edge cases:", "", *(f"- {example.says}" for example in metric.examples)]
+    return "\n".join(lines) + "\n"
 
 
 # --- the data dictionary -----------------------------------------------------------------------------------
@@ -456,6 +495,7 @@ def write_pages() -> list[Path]:
             COMMAND_LINE: command_line_page(),
             ENV_EXAMPLE: env_example(),
             QUALITY: quality.page(),
+            METRICS: metrics_page(),
             DICTIONARY: dictionary_page(settings),
             DIAGRAM: diagram(tables(settings)),
         }

@@ -1,29 +1,51 @@
 """
 Tables as they were known at a past moment: core tables from their versions, marts by their own selects over these.
 
-Comes in: a moment and a table. Goes out: its rows as of then.
+Comes in: a moment and a table. Goes out: its rows as of then. The same selects over given rows make the marts of the
+metrics' examples (transforms/examples.py): a mart is remade wherever its core tables are read from.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as PgConnection
+from psycopg2.extensions import cursor as PgCursor
 from psycopg2.extras import RealDictCursor
 
 from db.connection import connect
 from panpan.errors import UsageError
 from panpan.settings import Settings
+from transforms.contract import load_contracts
 from transforms.merge import Table, select_text
-from transforms.tables import ALL_CORE, SALES_MARTS, STOCK_MARTS
+from transforms.tables import ALL_CORE, CUSTOMER_MARTS, MOVEMENT_MARTS, SALES_MARTS, STOCK_MARTS
 
 CORE = {table.name: table for table in ALL_CORE}
-MARTS = {table.name: table for table in (*SALES_MARTS, *STOCK_MARTS)}
+MARTS = {table.name: table for table in (*SALES_MARTS, *CUSTOMER_MARTS, *STOCK_MARTS, *MOVEMENT_MARTS)}
+ASOF_VIEWS = "core_asof."
+REMADE = "pg_temp.remade_"
+BEFORE = "pg_temp.before_"  # what a select finds of its own mart: nothing, because all of it is made
+
+# All days, months and customers there are, where a run has those of its batch. {core}: where core tables are read from.
+_ALL_AFFECTED = """
+create temporary table affected_days on commit drop as
+select distinct business_date, store_id, source from {core}sales;
+create temporary table affected_kind_days on commit drop as select * from affected_days;
+create temporary table affected_months on commit drop as
+select distinct date_trunc('month', business_date)::date as month, store_id, source from affected_days;
+create temporary table affected_cohort_months on commit drop as select distinct month from affected_months;
+create temporary table affected_retention_months on commit drop as
+select month from affected_months union select (month + interval '1 month')::date from affected_months;
+create temporary table affected_customers on commit drop as
+select distinct customer_id, source from {core}sales where customer_id is not null;
+create temporary table affected_stock_days on commit drop as
+select distinct business_date, store_id, source, product_id from {core}stock_movements;
+"""
 
 
 def rows_as_of(settings: Settings, moment: datetime, name: str, limit: int | None = None) -> list[dict[str, Any]]:
@@ -34,12 +56,12 @@ def rows_as_of(settings: Settings, moment: datetime, name: str, limit: int | Non
     Errors: UsageError for a table without history.
     """
     table = find_table(name)
-    with connect(settings, "transformer") as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute("select set_config('panpan.as_of', %s, true)", (moment.isoformat(),))
-        with _relation(connection, table) as relation:
+    with marts_as_of(settings, moment, [] if table.has_history else [table.name]) as connection:
+        place = sql.Identifier("core_asof", table.name) if table.has_history else sql.SQL(f"{REMADE}{table.name}")
+        with connection.cursor(cursor_factory=RealDictCursor) as cursor:
             cursor.execute(
                 sql.SQL("select * from {} order by {} limit {}").format(
-                    relation, sql.SQL(", ").join(map(sql.Identifier, table.keys)), sql.Literal(limit)
+                    place, sql.SQL(", ").join(map(sql.Identifier, table.keys)), sql.Literal(limit)
                 )
             )
             return [dict(row) for row in cursor.fetchall()]
@@ -58,59 +80,84 @@ def find_table(name: str) -> Table:
 
 
 @contextmanager
-def as_of_marts(settings: Settings, moment: datetime, marts: Sequence[str]) -> Iterator[PgConnection]:
+def marts_as_of(settings: Settings, moment: datetime, marts: Iterable[str]) -> Iterator[PgConnection]:
     """
-    A connection in which pg_temp.asof_<mart> holds each mart as known at a moment, as role transformer.
+    A connection as role transformer in which pg_temp.remade_<mart> holds each mart as known at a moment.
 
-    Errors: UsageError for a mart without a past, or a moment that has not come.
+    Errors: UsageError for a mart without a past.
     """
-    for name in marts:
-        if name not in MARTS:
-            raise UsageError(
-                f"marts.{name} has no past to show",
-                cause=f"marts with one: {', '.join(MARTS)}",
-                next="leave --as-of out",
-            )
+    tables = [find_table(f"marts.{name}") for name in marts]
     with connect(settings, "transformer") as connection:
         with connection.cursor() as cursor:
             cursor.execute("select set_config('panpan.as_of', %s, true)", (moment.isoformat(),))
-        for name in marts:
-            with _relation(connection, MARTS[name]):
-                pass
+        currencies = {c.source: c.currency_code for c in load_contracts(settings.own_contracts).values()}
+        remake_marts(connection, [table.name for table in tables], ASOF_VIEWS, currencies)
         yield connection
 
 
-@contextmanager
-def _relation(connection: PgConnection, table: Table) -> Iterator[sql.Composable]:
-    """What to select from: the view of a core table, or a mart made again from these views."""
-    if table.has_history:
-        yield sql.Identifier("core_asof", table.name)
-        return
+def remade(statement: str) -> str:
+    """A statement over marts, over the remade ones."""
+    return re.sub(r"\bmarts\.(\w+)", rf"{REMADE}\1", statement)
+
+
+def remake_marts(connection: PgConnection, marts: Iterable[str], core: str, currencies: Mapping[str, Any]) -> None:
+    """
+    Make pg_temp.remade_<mart> of core tables found elsewhere: what stands before their names, such as `core_asof.`.
+
+    currencies: source -> currency of its costs, which only the contracts say.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            create temporary table affected_days on commit drop as
-            select distinct business_date, store_id, source from core_asof.sales;
-            create temporary table affected_months on commit drop as
-            select distinct date_trunc('month', business_date)::date as month, store_id, source from affected_days;
-            create temporary table affected_customers on commit drop as
-            select distinct customer_id, source from core_asof.sales where customer_id is not null
-            """
-        )
-        # Marts that add up other marts find those under the same name, made as of the same moment.
-        for name in _marts_before(table):
-            _create(cursor, name)
-        _create(cursor, table.name)
-        yield sql.Identifier("pg_temp", f"asof_{table.name}")
+        cursor.execute(_ALL_AFFECTED.format(core=core))
+        # Marts that add up other marts find those under the same name, made from the same rows.
+        for name in dict.fromkeys(each for mart in marts for each in (*marts_needed(mart), mart)):
+            _remake(cursor, name, core, currencies)
 
 
-def _marts_before(table: Table) -> list[str]:
-    read = re.findall(r"\bmarts\.(\w+)", select_text("marts", table.name))
-    return [name for name in dict.fromkeys(read) if name in MARTS and name != table.name]
+def marts_needed(name: str) -> list[str]:
+    """The marts a mart reads, and those they read, in the order they are to be made."""
+    found: list[str] = []
+    for each in re.findall(r"\bmarts\.(\w+)", select_text("marts", name)):
+        if each in MARTS and each != name:
+            found += [*marts_needed(each), each]
+    return list(dict.fromkeys(found))
 
 
-def _create(cursor: Any, name: str) -> None:
-    text = re.sub(r"\bcore\.(?!key\b)", "core_asof.", select_text("marts", name))
-    text = re.sub(r"\bmarts\.(\w+)", r"pg_temp.asof_\1", text)
-    head = sql.SQL("create temporary table {} on commit drop as ").format(sql.Identifier(f"asof_{name}"))
-    cursor.execute(head + sql.SQL(text), {})
+def _remake(cursor: PgCursor, name: str, core: str, currencies: Mapping[str, Any]) -> None:
+    cursor.execute(
+        sql.SQL(
+            "create temporary table {0} on commit drop as select * from {2} limit 0;"
+            "create temporary table {1} on commit drop as select * from {2} limit 0"
+        ).format(sql.Identifier(f"before_{name}"), sql.Identifier(f"remade_{name}"), sql.Identifier("marts", name))
+    )
+    text = _elsewhere(select_text("marts", name), name, core)
+    if "%(source)s" in text:
+        text = f"select * from ({text}) as part where source = %(source)s"  # noqa: S608  # a select file of our own
+        sources = _sources(cursor, core)
+    else:
+        sources = [""]
+    for source in sources:
+        parameters = {"source": source, "currency_code": currencies.get(source)}
+        if name == "inventory_turnover":
+            months = _elsewhere(select_text("marts", "affected_stock_months"), name, core)
+            head = "drop table if exists pg_temp.affected_stock_months; create temporary table affected_stock_months"
+            cursor.execute(sql.SQL(f"{head} on commit drop as ") + sql.SQL(months), parameters)
+        target = sql.Identifier(f"remade_{name}")
+        cursor.execute(sql.SQL("create temporary table part on commit drop as ") + sql.SQL(text), parameters)
+        cursor.execute("select attname from pg_attribute where attrelid = 'part'::regclass and attnum > 0")
+        columns = sql.SQL(", ").join(sql.Identifier(column) for (column,) in cursor.fetchall())
+        cursor.execute(sql.SQL("insert into {0} ({1}) select {1} from part; drop table part").format(target, columns))
+
+
+def _elsewhere(text: str, own: str, core: str) -> str:
+    """A select of a mart over core tables found elsewhere, other marts remade, and nothing of its own."""
+    text = re.sub(r"\bcore\.(?!key\b)", core, text)
+    text = re.sub(rf"\bmarts\.{own}\b", f"{BEFORE}{own}", text)
+    return remade(text)
+
+
+def _sources(cursor: PgCursor, core: str) -> list[str]:
+    """The sources of stock: their costs are in a currency each."""
+    cursor.execute(
+        sql.SQL("select source from {0}stock_movements union select source from {0}stock_levels").format(sql.SQL(core))
+    )
+    return [source for (source,) in cursor.fetchall()]

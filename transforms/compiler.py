@@ -22,12 +22,11 @@ from psycopg2.extras import RealDictCursor
 from db.connection import connect
 from panpan.errors import UsageError
 from panpan.settings import Settings
-from transforms.asof import as_of_marts
+from transforms.asof import marts_as_of, remade
 from transforms.metrics import CURRENCY, TIME_DIMENSIONS, Metric, Reading, find_metric
 from transforms.periods import Shift, compared_days, days_of, spelled
 
 PLAN_ID_LENGTH = 16
-CURRENCY_UNIT = "currency"
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,7 @@ class Plan:
     sql: str
     parameters: dict[str, Any]
     plan_id: str
+    reading: Reading
     asked_on: date
 
 
@@ -88,9 +88,8 @@ def compile_query(query: Query, today: date) -> Plan:
         statement = _compared_select(metric, reading, query, shift)
     else:
         statement = _with_order(_select(metric, reading, query), metric, query)
-    return Plan(
-        query, metric, first, last, statement, parameters, _plan_id(metric, query, first, last, compared), today
-    )
+    plan_id = _plan_id(metric, query, first, last, compared)
+    return Plan(query, metric, first, last, statement, parameters, plan_id, reading, today)
 
 
 def evaluate(settings: Settings, plan: Plan) -> Answer:
@@ -103,9 +102,8 @@ def evaluate(settings: Settings, plan: Plan) -> Answer:
     if plan.query.as_of is None:
         with connect(settings, "bi") as connection:
             return Answer(plan, _newest_load(connection), read_rows(connection, plan))
-    with as_of_marts(settings, plan.query.as_of, [_mart(plan)]) as connection:
-        statement = plan.sql.replace(f"from marts.{_mart(plan)}", f"from pg_temp.asof_{_mart(plan)}")
-        return Answer(plan, plan.query.as_of, read_rows(connection, replace(plan, sql=statement)))
+    with marts_as_of(settings, plan.query.as_of, [plan.reading.mart]) as connection:
+        return Answer(plan, plan.query.as_of, read_rows(connection, replace(plan, sql=remade(plan.sql))))
 
 
 def read_rows(connection: PgConnection, plan: Plan) -> list[dict[str, Any]]:
@@ -123,7 +121,7 @@ def cell_query(plan: Plan, row: Mapping[str, Any]) -> Query:
     """
     query = plan.query
     where = {**query.where, **{name: str(row[name]) for name in query.by if name not in TIME_DIMENSIONS}}
-    if CURRENCY in row and "currency" in _dimensions(plan.metric):
+    if CURRENCY in row and "currency" in plan.metric.dimensions:
         where["currency"] = row[CURRENCY]
     first, last = plan.first_day, plan.last_day
     for name in TIME_DIMENSIONS:
@@ -223,7 +221,7 @@ def _plan_file(settings: Settings, plan_id: str) -> Path:
 def _reading(metric: Metric, query: Query, days: tuple[date, date], today: date) -> Reading:
     """The first of the metric's readings that can answer. Errors: UsageError saying what could be asked instead."""
     asked = [*query.by, *query.where]
-    known = _dimensions(metric)
+    known = metric.dimensions
     for dimension in asked:
         if dimension not in known:
             raise UsageError(f"{metric.name} has no dimension {dimension!r}", cause=f"known: {', '.join(known)}")
@@ -267,15 +265,6 @@ def _refused_period(metric: Metric, fitting: Iterable[Reading], query: Query) ->
         cause=f"split like this it is a level that is known as it is now, not by day (time: {metric.additive.time})",
         next=f"leave --period out, or see what was known then: panpan value {metric.name} --as-of 2026-05-31T23:59",
     )
-
-
-def _dimensions(metric: Metric) -> list[str]:
-    return list(dict.fromkeys(name for reading in metric.readings for name in reading.dimensions))
-
-
-def _mart(plan: Plan) -> str:
-    days = (plan.first_day, plan.last_day)
-    return _reading(plan.metric, plan.query, days, plan.asked_on).mart
 
 
 # --- the statement -------------------------------------------------------------------------------------------
@@ -341,13 +330,13 @@ def _compared_select(metric: Metric, reading: Reading, query: Query, shift: Shif
 
 
 def _with_order(statement: str, metric: Metric, query: Query) -> str:
-    places = len(query.by) + (metric.unit == CURRENCY_UNIT)
+    places = len(query.by) + (metric.is_by_currency)
     return f"{statement}\norder by {_places(places)}" if places else statement
 
 
 def _grouped(metric: Metric, reading: Reading, query: Query) -> dict[str, str]:
     grouped = {name: reading.dimensions[name] for name in query.by}
-    if metric.unit == CURRENCY_UNIT:
+    if metric.is_by_currency:
         grouped[CURRENCY] = CURRENCY
     return grouped
 

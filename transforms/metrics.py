@@ -1,32 +1,41 @@
 """
 The metric catalogue: one definition each in metrics/*.yaml, and nothing computed here (transforms/compiler.py).
 
-Comes in: the YAML files. Goes out: definitions by name.
+Comes in: the YAML files. Goes out: definitions by name, and what is wrong with them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import date, timedelta
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from panpan.errors import ContractError, UsageError
 
 FOLDER = Path(__file__).parent / "metrics"
 CURRENCY = "currency_code"
+CURRENCY_UNIT = "currency"
 TIME_DIMENSIONS = ("day", "week", "month")
 PRODUCT_DIMENSIONS = ("product", "category", "unit")
+REVIEWED_EVERY = timedelta(days=92)
 
 AddsUp = Literal["yes", "no", "semi"]
+Cell = str | int | date | None  # no float: an amount is written as text
 
 
-class Reading(BaseModel):
+class _Strict(BaseModel):
+    """Frozen, and no key that is not known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Reading(_Strict):
     """One place a metric can be read from: its mart, the expression over it, and what it can be split by there."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mart: str
     expression: str
@@ -47,10 +56,8 @@ class Reading(BaseModel):
         return {"day": day, "week": f"date_trunc('week', {day})::date", **month, **self.split_by}
 
 
-class Additive(BaseModel):
-    """Over what the metric's values may be summed. semi: over stores and products of one moment, not over time."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Additive(_Strict):
+    """Over what the metric's values may be summed. semi: a level, summed within one moment and never over time."""
 
     time: AddsUp
     store: AddsUp
@@ -63,21 +70,49 @@ class Additive(BaseModel):
         return {True: "yes", False: "no"}.get(given, given) if isinstance(given, bool) else given
 
 
-class Metric(BaseModel):
+class Asked(_Strict):
+    """How an example asks: as `panpan value` would."""
+
+    by: list[str] = []
+    where: dict[str, str] = {}
+    period: str = "all"
+
+    @field_validator("period", mode="before")
+    @classmethod
+    def _as_text(cls, given: Any) -> Any:
+        return str(given)
+
+
+class Example(_Strict):
+    """An edge case: what holds, the rows it is shown on (transforms/examples.py), and the value or rows it gives."""
+
+    says: str
+    given: dict[str, list[dict[str, Cell]]]
+    asked: Asked = Asked()
+    gives: list[dict[str, Cell]] | str | int | None
+
+
+class Metric(_Strict):
     """A metric's definition: what it answers, how it is computed, who answers for it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    question: str
-    definition: str
-    unit: str
-    readings: tuple[Reading, ...]
+    name: str = Field(min_length=1)
+    question: str = Field(pattern=r"\?$")
+    definition: str = Field(min_length=20)
+    unit: str = Field(min_length=1)
+    grain: str = Field(min_length=1)
+    readings: list[Reading] = Field(min_length=1)
     additive: Additive
-    owner: str
-    system_of_record: str
-    version: int
-    needs_one_of: tuple[str, ...] = ()  # dimensions without one of which the parts can't be put together
+    owner: str = Field(min_length=1)
+    system_of_record: str = Field(min_length=1)
+    reference_only: list[str]  # other sources that report it too: to compare with, never used
+    synonyms: dict[Literal["en", "es"], list[str]]  # other words people use for it, by language
+    version: int = Field(ge=1)
+    approved_by: str = Field(min_length=1)
+    approved_on: date
+    review_due: date
+    examples: list[Example] = Field(min_length=1)
+    per_currency: bool = False  # amounts are inside, though it is none itself
+    needs_one_of: list[str] = []  # dimensions without one of which the parts can't be put together
     needs_one_of_reason: str | None = None
     receipt_expression: str | None = None  # what one receipt adds to it, over the columns of core.sales
 
@@ -85,6 +120,11 @@ class Metric(BaseModel):
     def dimensions(self) -> list[str]:
         """Names of all dimensions any reading offers."""
         return list(dict.fromkeys(name for reading in self.readings for name in reading.dimensions))
+
+    @property
+    def is_by_currency(self) -> bool:
+        """Whether each currency has a figure of its own."""
+        return self.unit == CURRENCY_UNIT or self.per_currency
 
     def adds_up_over(self, dimension: str) -> bool:
         """Whether values of different ones of a dimension may be summed."""
@@ -94,9 +134,17 @@ class Metric(BaseModel):
 
 
 def load_metrics(folder: Path = FOLDER) -> dict[str, Metric]:
-    """All metrics by name. Errors: ContractError naming the file and the fault."""
-    metrics = [_read(path, path.stat().st_mtime_ns) for path in sorted(folder.glob("*.yaml"))]
-    return {metric.name: metric for metric in metrics}
+    """All metrics by name. Errors: ContractError naming the file and its faults."""
+    metrics = {}
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            metric = _read(path, path.stat().st_mtime_ns)
+        except (ValidationError, yaml.YAMLError) as error:
+            raise ContractError(
+                f"metric {path.name} is wrong", cause="; ".join(_faults(error)), next=f"correct {path}"
+            ) from error
+        metrics[metric.name] = metric
+    return metrics
 
 
 def find_metric(name: str) -> Metric:
@@ -107,11 +155,52 @@ def find_metric(name: str) -> Metric:
     return metrics[name]
 
 
+def check_metrics(today: date, folder: Path = FOLDER) -> tuple[dict[str, list[str]], dict[str, date]]:
+    """What is wrong with each metric, by its file's name; and those whose review is overdue, with since when."""
+    faults: dict[str, list[str]] = {}
+    overdue = {}
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            metric = _read(path, path.stat().st_mtime_ns)
+        except (ValidationError, yaml.YAMLError) as error:
+            faults[path.stem] = list(_faults(error))
+            continue
+        faults[path.stem] = list(_contradictions(metric, path.stem))
+        if metric.review_due < today:
+            overdue[path.stem] = metric.review_due
+    return {name: found for name, found in faults.items() if found}, overdue
+
+
+def _contradictions(metric: Metric, file_name: str) -> Iterator[str]:
+    """What each field alone does not show."""
+    if metric.name != file_name:
+        yield f"name is {metric.name}, the file's is {file_name}"
+    if metric.review_due > metric.approved_on + REVIEWED_EVERY:
+        yield f"review_due is more than {REVIEWED_EVERY.days} days after approved_on"
+    for name in metric.needs_one_of:
+        if name not in metric.dimensions:
+            yield f"needs_one_of names {name}, which is no dimension"
+    for language in ("en", "es"):
+        if not metric.synonyms.get(language):
+            yield f"synonyms.{language} is missing"
+    if metric.additive.time == "semi" and not any(reading.takes_last for reading in metric.readings):
+        yield "additive over time is semi, and no reading takes_last"
+    if metric.receipt_expression and metric.additive.time != "yes":
+        yield "receipt_expression is given, and it does not add up over time"
+
+
+def _faults(error: Exception) -> Iterator[str]:
+    """The faults of a file, each with the field it is in."""
+    if not isinstance(error, ValidationError):
+        yield str(error).replace("\n", " ")
+        return
+    for each in error.errors():
+        place = ".".join(map(str, each["loc"])) or "the file"
+        yield f"{place} is missing" if each["type"] == "missing" else f"{place}: {each['msg']}"
+
+
 @cache
 def _read(path: Path, changed_ns: int) -> Metric:
     """One definition; read again only when the file has changed, because every figure asks for it."""
     del changed_ns
-    try:
-        return Metric.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise ContractError(f"metric {path.name} is wrong", next=f"correct {path}") from error
+    return Metric.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))

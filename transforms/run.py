@@ -29,7 +29,7 @@ from transforms.merge import create_result, merge, remove, set_column
 from transforms.published import publish_figures
 from transforms.stage import create_stages
 from transforms.tables import (
-    CUSTOMER_COHORTS,
+    CUSTOMER_MARTS,
     DATA_FRESHNESS,
     DIMENSIONS,
     FUNNEL_EVENTS,
@@ -353,7 +353,12 @@ def refresh_sales_marts(connection: PgConnection, parameters: Mapping[str, Any])
             """
         )
         create_result(cursor, "affected_cohort_months", "marts", parameters)
-    for table in (*SALES_MARTS, CUSTOMER_COHORTS):
+        create_result(cursor, "affected_kind_days", "marts", parameters)
+    for table in SALES_MARTS:
+        merge(connection, table, parameters)
+    with connection.cursor() as cursor:
+        create_result(cursor, "affected_retention_months", "marts", parameters)
+    for table in CUSTOMER_MARTS:
         merge(connection, table, parameters)
     publish_figures(connection, parameters)
 

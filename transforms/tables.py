@@ -79,6 +79,17 @@ SALES_MARTS = (
         replaced_within="affected_customers",
     ),
 )
+# After daily_customers, which says since when somebody is a customer.
+CUSTOMER_KIND_SALES = Table(
+    "marts",
+    "daily_customer_kind_sales",
+    ("business_date", "store_id", "source", "channel", "currency_code", "customer_kind"),
+    replaced_by=("business_date", "store_id", "source"),
+    replaced_within="affected_kind_days",
+)
+CUSTOMER_RETENTION = Table(
+    "marts", "customer_retention", ("month",), replaced_by=("month",), replaced_within="affected_retention_months"
+)
 CUSTOMER_COHORTS = Table("marts", "customer_cohorts", ("cohort_month", "months_since", "currency_code"), is_full=True)
 FUNNEL_EVENTS = Table(
     "core", "funnel_events", ("event_id",), replaced_by=("subject_id",), replaced_within="affected_subjects"
@@ -110,4 +121,5 @@ MOVEMENT_MARTS = (
 DATA_FRESHNESS = Table("marts", "data_freshness", ("source",))
 # Every table, parents before what refers to them: what a rebuild compares.
 ALL_CORE = (*DIMENSIONS, *MATCHING, *SALES, INVENTORY, *STOCK, FUNNEL_EVENTS)
-ALL_MARTS = (*SALES_MARTS, CUSTOMER_COHORTS, SALES_FUNNEL, *STOCK_MARTS, *MOVEMENT_MARTS, DATA_FRESHNESS)
+CUSTOMER_MARTS = (CUSTOMER_KIND_SALES, CUSTOMER_COHORTS, CUSTOMER_RETENTION)
+ALL_MARTS = (*SALES_MARTS, *CUSTOMER_MARTS, SALES_FUNNEL, *STOCK_MARTS, *MOVEMENT_MARTS, DATA_FRESHNESS)

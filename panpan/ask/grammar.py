@@ -18,8 +18,8 @@ from panpan.ask.lexicon import Compared, Kept, Lexicon, Mark, Meaning, MetricWor
 from panpan.ask.sentence import Before, Item, Kind, NotSo, Number, Sentence, gather
 from panpan.ask.words import MOST_CHARACTERS, Word, split
 from panpan.errors import UsageError
-from transforms.compiler import CURRENCY_UNIT, Plan, Query, compile_query
-from transforms.metrics import Metric
+from transforms.compiler import Plan, Query, compile_query
+from transforms.metrics import CURRENCY_UNIT, Metric
 from transforms.periods import spelled
 
 MOST_READINGS = 12

@@ -192,7 +192,7 @@ def _metric_words(metrics: Mapping[str, Metric]) -> Iterator[tuple[str, Meaning]
 
 def synonyms(metric: Metric) -> list[str]:
     """The metric's other names, in every language."""
-    return [text for texts in getattr(metric, "synonyms", {}).values() for text in texts]
+    return [text for texts in metric.synonyms.values() for text in texts]
 
 
 def _value_words(known: Known) -> Iterator[tuple[str, Meaning]]:

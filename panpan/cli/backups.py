@@ -79,7 +79,7 @@ def metric_figures() -> dict[str, Figure]:
     """Every metric over all time, in total and by store and source, as statements."""
     figures = {}
     for name, metric in load_metrics().items():
-        base = metric.needs_one_of[:1]
+        base = tuple(metric.needs_one_of[:1])
         groups = [base, *((*base, each) for each in ("store", "source") if each in metric.dimensions)]
         for by in groups:
             plan = compile_query(Query(name, by), date.today())

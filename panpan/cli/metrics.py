@@ -1,18 +1,20 @@
 """
-Commands about metrics: value, metrics list, metrics show.
+Commands about metrics: value, metrics list, show, check and test.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import date
 from typing import Annotated
 
 import typer
 
 from panpan.cli import output
 from panpan.cli.options import AsJson, Home, parse_moment
-from panpan.errors import UsageError
+from panpan.errors import CheckFailed, UsageError
 from panpan.settings import load_settings
-from transforms import metrics, periods
+from transforms import examples, metrics, periods
 from transforms.compiler import Query, compile_query, evaluate, total
 
 commands = typer.Typer(name="metrics", help="What each metric means.", no_args_is_help=True)
@@ -104,3 +106,53 @@ def show(metric: Annotated[str, typer.Argument(help="Name of the metric.")], as_
         output.print_json(found.model_dump())
     else:
         output.print_table(found.name, ["", ""], [[name, str(text)] for name, text in found.model_dump().items()])
+
+
+@commands.command("check")
+def check(as_json: AsJson = False) -> None:
+    """
+    Check that every definition is whole, and say which review is overdue.
+
+    Exit 3 when a field is missing or wrong.  Example: panpan metrics check
+    """
+    faults, overdue = metrics.check_metrics(date.today())
+    if as_json:
+        output.print_json({"faults": faults, "overdue": overdue}, ok=not faults)
+        raise typer.Exit(CheckFailed.exit_code if faults else 0)
+    for name, due in overdue.items():
+        output.talk.print(f"review overdue: {name}, since {due}", highlight=False)
+    if faults:
+        raise CheckFailed(
+            f"{len(faults)} definitions are not whole",
+            cause="; ".join(f"{name}: {', '.join(found)}" for name, found in faults.items()),
+            next=f"correct the files in {metrics.FOLDER}",
+        )
+    output.results.print(f"{len(metrics.load_metrics())} definitions are whole", highlight=False)
+
+
+@commands.command("test")
+def test(
+    metric: Annotated[str | None, typer.Argument(metavar="[METRIC]", help="Name of the metric; else all.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Run the edge cases of the definitions in PostgreSQL: small given rows, and the value each must give.
+
+    Exit 3 when one gives another.  Example: panpan metrics test revenue
+    """
+    settings = load_settings(home=home)
+    chosen = [metrics.find_metric(metric)] if metric else list(metrics.load_metrics().values())
+    with output.step("running the examples"):
+        outcomes = examples.run_examples(settings, chosen)
+    failed = [each for each in outcomes if not each.is_met]
+    if as_json:
+        output.print_json({"examples": [asdict(each) for each in outcomes]}, ok=not failed)
+        raise typer.Exit(CheckFailed.exit_code if failed else 0)
+    rows = [(each.metric, each.says, "yes" if each.is_met else f"NO: {each.found}") for each in outcomes]
+    output.print_table("examples", ["metric", "edge case", "holds"], rows)
+    if failed:
+        raise CheckFailed(
+            f"{len(failed)} of {len(outcomes)} examples do not hold",
+            cause="; ".join(f"{e.metric}: {e.says} expected {e.expected}, found {e.found}" for e in failed),
+        )

@@ -21,6 +21,7 @@ from panpan.documentation import (
     diagram,
     dictionary_page,
     env_example,
+    metrics_page,
     missing_comments,
     tables,
 )
@@ -39,6 +40,10 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 
 def test_command_line_page_is_what_the_commands_say() -> None:
     assert documentation.COMMAND_LINE.read_text(encoding="utf-8") == command_line_page(), AGAIN
+
+
+def test_metrics_page_is_what_the_definitions_say() -> None:
+    assert documentation.METRICS.read_text(encoding="utf-8") == metrics_page(), AGAIN
 
 
 def test_env_example_is_what_the_settings_say() -> None:
