@@ -1012,6 +1012,17 @@ begin
 end
 $$;
 
+CREATE FUNCTION ops.refuse_change_of_alert_events() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    raise exception 'ops.alert_events is append-only: % refused', lower(tg_op);
+end
+$$;
+
+COMMENT ON FUNCTION ops.refuse_change_of_alert_events() IS 'Keeps what happened to alerts append-only, for its owner too.';
+
 CREATE FUNCTION ops.refuse_change_of_ledger() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3499,6 +3510,133 @@ CREATE VIEW core_asof.suppliers AS
 
 COMMENT ON VIEW core_asof.suppliers IS 'The rows of core.suppliers as known at the moment in the setting panpan.as_of.';
 
+CREATE TABLE marts.alert_heartbeat (
+    engine text DEFAULT 'panpan'::text NOT NULL,
+    last_evaluated_at timestamp with time zone,
+    tried_at timestamp with time zone NOT NULL,
+    rule_count integer NOT NULL,
+    failed_rule_count integer NOT NULL,
+    undelivered_count integer NOT NULL,
+    reason text,
+    CONSTRAINT alert_heartbeat_is_one_row_check CHECK ((engine = 'panpan'::text))
+);
+
+COMMENT ON TABLE marts.alert_heartbeat IS 'One row: the alert engine''s sign of life. Metabase''s own alerts keep quiet while it is young.';
+
+COMMENT ON COLUMN marts.alert_heartbeat.engine IS 'Always panpan.';
+
+COMMENT ON COLUMN marts.alert_heartbeat.last_evaluated_at IS 'When all rules were last judged with every notice delivered; it stands still while one can''t be, so that the second path speaks.';
+
+COMMENT ON COLUMN marts.alert_heartbeat.tried_at IS 'When the rules were last judged at all.';
+
+COMMENT ON COLUMN marts.alert_heartbeat.rule_count IS 'Rules there are.';
+
+COMMENT ON COLUMN marts.alert_heartbeat.failed_rule_count IS 'Rules of these that could not be judged.';
+
+COMMENT ON COLUMN marts.alert_heartbeat.undelivered_count IS 'Notices whose mails reached nobody: waiting for long, failed, uncertain, or without recipients.';
+
+COMMENT ON COLUMN marts.alert_heartbeat.reason IS 'Why the sign of life stands still; null while all is well.';
+
+CREATE TABLE ops.alert_states (
+    rule text NOT NULL,
+    labels jsonb NOT NULL,
+    title text NOT NULL,
+    phase text NOT NULL,
+    cover text,
+    state text GENERATED ALWAYS AS (COALESCE(cover, phase)) STORED NOT NULL,
+    since timestamp with time zone NOT NULL,
+    phase_since timestamp with time zone NOT NULL,
+    announced boolean NOT NULL,
+    told_at timestamp with time zone,
+    is_broken_told boolean NOT NULL,
+    is_blind boolean NOT NULL,
+    value numeric,
+    level numeric,
+    unit text,
+    currency_code character(3),
+    source text,
+    reason text,
+    CONSTRAINT alert_states_cover_is_known_check CHECK ((cover = ANY (ARRAY['silenced'::text, 'stale'::text, 'error'::text]))),
+    CONSTRAINT alert_states_phase_is_known_check CHECK ((phase = ANY (ARRAY['ok'::text, 'pending'::text, 'firing'::text, 'recovering'::text]))),
+    CONSTRAINT alert_states_what_is_told_was_told_once_check CHECK (((NOT announced) OR (told_at IS NOT NULL)))
+);
+
+COMMENT ON TABLE ops.alert_states IS 'One row per alert rule and what it watches (labels): how that stands. Rows change, ops.alert_events keeps what happened.';
+
+COMMENT ON COLUMN ops.alert_states.rule IS 'Name of the rule, panpan/alerting/rules or alerts/rules of the home.';
+
+COMMENT ON COLUMN ops.alert_states.labels IS 'What is watched, such as product and store; {} for a rule about the whole.';
+
+COMMENT ON COLUMN ops.alert_states.title IS 'The same in words.';
+
+COMMENT ON COLUMN ops.alert_states.phase IS 'ok, pending (a breach not yet long enough), firing, recovering (over, not yet long enough).';
+
+COMMENT ON COLUMN ops.alert_states.cover IS 'Why nothing is told: silenced (by a person), stale (its source is silent), error (the rule fails); null: nothing covers it.';
+
+COMMENT ON COLUMN ops.alert_states.state IS 'The cover, else the phase.';
+
+COMMENT ON COLUMN ops.alert_states.since IS 'Since when the state is what it is.';
+
+COMMENT ON COLUMN ops.alert_states.phase_since IS 'Since when the phase is what it is.';
+
+COMMENT ON COLUMN ops.alert_states.announced IS 'Whether its beginning was told and its end not yet.';
+
+COMMENT ON COLUMN ops.alert_states.told_at IS 'When its beginning, or a reminder, was last told; null once its end is told.';
+
+COMMENT ON COLUMN ops.alert_states.is_broken_told IS 'Whether it was told that the rule fails.';
+
+COMMENT ON COLUMN ops.alert_states.is_blind IS 'Whether nothing could be seen the last time, also under a silence.';
+
+COMMENT ON COLUMN ops.alert_states.value IS 'The value last seen; null when none could be seen.';
+
+COMMENT ON COLUMN ops.alert_states.level IS 'The level it was held against; null where there is none.';
+
+COMMENT ON COLUMN ops.alert_states.unit IS 'Unit of value and level, where the data say it.';
+
+COMMENT ON COLUMN ops.alert_states.currency_code IS 'Currency of value and level, ISO 4217; null for what is no money.';
+
+COMMENT ON COLUMN ops.alert_states.source IS 'Source the value comes from; null where several or none.';
+
+COMMENT ON COLUMN ops.alert_states.reason IS 'In words: what was found, why it is stale or what failed; null where nothing is to be said.';
+
+CREATE VIEW marts.alerts AS
+ SELECT rule,
+    labels,
+    title,
+    state,
+    since,
+    value,
+    level,
+    unit,
+    currency_code,
+    source,
+    reason
+   FROM ops.alert_states;
+
+COMMENT ON VIEW marts.alerts IS 'One row per alert rule and what it watches: how that stands now.';
+
+COMMENT ON COLUMN marts.alerts.rule IS 'Name of the rule.';
+
+COMMENT ON COLUMN marts.alerts.labels IS 'What is watched, such as product and store.';
+
+COMMENT ON COLUMN marts.alerts.title IS 'The same in words.';
+
+COMMENT ON COLUMN marts.alerts.state IS 'ok, pending, firing, recovering, silenced, stale or error.';
+
+COMMENT ON COLUMN marts.alerts.since IS 'Since when.';
+
+COMMENT ON COLUMN marts.alerts.value IS 'The value last seen.';
+
+COMMENT ON COLUMN marts.alerts.level IS 'The level it is held against.';
+
+COMMENT ON COLUMN marts.alerts.unit IS 'Unit of value and level, where the data say it.';
+
+COMMENT ON COLUMN marts.alerts.currency_code IS 'Currency of value and level, ISO 4217.';
+
+COMMENT ON COLUMN marts.alerts.source IS 'Source the value comes from; null where several or none.';
+
+COMMENT ON COLUMN marts.alerts.reason IS 'What is to be said in words.';
+
 CREATE TABLE ops.backup_ledger (
     entry_id bigint NOT NULL,
     recorded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -3813,6 +3951,24 @@ COMMENT ON COLUMN marts.daily_product_sales.net_amount IS 'Revenue: net of disco
 
 COMMENT ON COLUMN marts.daily_product_sales.ticket_count IS 'Receipts of sales with the product.';
 
+CREATE VIEW marts.daily_stock_changes AS
+ SELECT business_date,
+    product_id,
+    store_id,
+    sum(quantity) AS quantity
+   FROM core.stock_movements move
+  GROUP BY business_date, product_id, store_id;
+
+COMMENT ON VIEW marts.daily_stock_changes IS 'One row per business date, product and store with a stock movement. Ask for some business dates, never for all.';
+
+COMMENT ON COLUMN marts.daily_stock_changes.business_date IS 'Day of the movements.';
+
+COMMENT ON COLUMN marts.daily_stock_changes.product_id IS 'Product.';
+
+COMMENT ON COLUMN marts.daily_stock_changes.store_id IS 'Store.';
+
+COMMENT ON COLUMN marts.daily_stock_changes.quantity IS 'What came less what left, in the product''s unit.';
+
 CREATE TABLE marts.daily_store_sales (
     business_date date NOT NULL,
     store_id text NOT NULL,
@@ -3951,6 +4107,38 @@ COMMENT ON COLUMN marts.goal_progress.plan_id IS 'Plan of the value: panpan trac
 COMMENT ON COLUMN marts.goal_progress.base_plan_id IS 'Plan of the base value.';
 
 COMMENT ON COLUMN marts.goal_progress.refreshed_at IS 'When the row was worked out.';
+
+CREATE VIEW marts.hourly_store_sales AS
+ SELECT sale.business_date,
+    sale.store_id,
+    store.store_name,
+    sale.source,
+    store.time_zone,
+    date_trunc('hour'::text, (sale.sold_at AT TIME ZONE store.time_zone)) AS local_hour,
+    (count(*))::integer AS ticket_count,
+    max(sale.sold_at) AS last_sold_at
+   FROM (core.sales sale
+     JOIN core.stores store ON ((sale.store_id = store.store_id)))
+  WHERE (sale.event = 'sale'::text)
+  GROUP BY sale.business_date, sale.store_id, store.store_name, sale.source, store.time_zone, (date_trunc('hour'::text, (sale.sold_at AT TIME ZONE store.time_zone)));
+
+COMMENT ON VIEW marts.hourly_store_sales IS 'One row per business date, store, source and hour with a sale. Ask for some business dates, never for all.';
+
+COMMENT ON COLUMN marts.hourly_store_sales.business_date IS 'Day the sales count for.';
+
+COMMENT ON COLUMN marts.hourly_store_sales.store_id IS 'Store.';
+
+COMMENT ON COLUMN marts.hourly_store_sales.store_name IS 'Name of the store.';
+
+COMMENT ON COLUMN marts.hourly_store_sales.source IS 'Source the receipts came from.';
+
+COMMENT ON COLUMN marts.hourly_store_sales.time_zone IS 'IANA time zone of the store''s clock.';
+
+COMMENT ON COLUMN marts.hourly_store_sales.local_hour IS 'The hour by the store''s clock.';
+
+COMMENT ON COLUMN marts.hourly_store_sales.ticket_count IS 'Receipts of sales in the hour.';
+
+COMMENT ON COLUMN marts.hourly_store_sales.last_sold_at IS 'Moment of the last of them.';
 
 CREATE TABLE marts.inventory_status (
     product_id uuid NOT NULL,
@@ -4405,6 +4593,129 @@ CREATE VIEW masked.sale_lines AS
 
 COMMENT ON VIEW masked.sale_lines IS 'The rows of core.sale_lines, with what names a person masked. Made from db/pii.yaml.';
 
+CREATE TABLE ops.alert_events (
+    event_id bigint NOT NULL,
+    happened_at timestamp with time zone NOT NULL,
+    rule text NOT NULL,
+    labels jsonb NOT NULL,
+    title text NOT NULL,
+    from_state text NOT NULL,
+    to_state text NOT NULL,
+    value numeric,
+    level numeric,
+    notice text,
+    reason text,
+    CONSTRAINT alert_events_notice_is_known_check CHECK ((notice = ANY (ARRAY['fired'::text, 'reminder'::text, 'recovered'::text, 'broken'::text])))
+);
+
+COMMENT ON TABLE ops.alert_events IS 'One row per change of an alert''s state, and per notice about it. Append-only.';
+
+COMMENT ON COLUMN ops.alert_events.event_id IS 'Our number of the event; grows with time.';
+
+COMMENT ON COLUMN ops.alert_events.happened_at IS 'When the rule was judged.';
+
+COMMENT ON COLUMN ops.alert_events.rule IS 'Name of the rule.';
+
+COMMENT ON COLUMN ops.alert_events.labels IS 'What is watched.';
+
+COMMENT ON COLUMN ops.alert_events.title IS 'The same in words.';
+
+COMMENT ON COLUMN ops.alert_events.from_state IS 'State before.';
+
+COMMENT ON COLUMN ops.alert_events.to_state IS 'State after; the same for a reminder.';
+
+COMMENT ON COLUMN ops.alert_events.value IS 'The value seen.';
+
+COMMENT ON COLUMN ops.alert_events.level IS 'The level it was held against.';
+
+COMMENT ON COLUMN ops.alert_events.notice IS 'What is told of it: fired, reminder, recovered, broken; null: nothing.';
+
+COMMENT ON COLUMN ops.alert_events.reason IS 'In words, where something is to be said.';
+
+ALTER TABLE ops.alert_events ALTER COLUMN event_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.alert_events_event_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE ops.alert_notices (
+    notice_id bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    rule text NOT NULL,
+    kind text NOT NULL,
+    items jsonb NOT NULL,
+    CONSTRAINT alert_notices_kind_is_known_check CHECK ((kind = ANY (ARRAY['fired'::text, 'reminder'::text, 'recovered'::text, 'broken'::text]))),
+    CONSTRAINT alert_notices_says_something_check CHECK ((jsonb_array_length(items) > 0))
+);
+
+COMMENT ON TABLE ops.alert_notices IS 'One row per rule, kind and round with something to tell: all alerts concerned in one.';
+
+COMMENT ON COLUMN ops.alert_notices.notice_id IS 'Our number of the notice.';
+
+COMMENT ON COLUMN ops.alert_notices.created_at IS 'When the rule was judged.';
+
+COMMENT ON COLUMN ops.alert_notices.rule IS 'Name of the rule.';
+
+COMMENT ON COLUMN ops.alert_notices.kind IS 'fired (it begins), reminder (it lasts), recovered (it is over), broken (the rule fails).';
+
+COMMENT ON COLUMN ops.alert_notices.items IS 'The alerts: labels, title, value, level, since, as they were then.';
+
+ALTER TABLE ops.alert_notices ALTER COLUMN notice_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.alert_notices_notice_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE ops.alert_silences (
+    silence_id bigint NOT NULL,
+    rule text NOT NULL,
+    labels jsonb NOT NULL,
+    starts_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    reason text NOT NULL,
+    person text NOT NULL,
+    ended_at timestamp with time zone,
+    ended_by text,
+    CONSTRAINT alert_silences_ends_after_it_starts_check CHECK ((ends_at > starts_at)),
+    CONSTRAINT alert_silences_is_answered_for_check CHECK (((reason <> ''::text) AND (person <> ''::text))),
+    CONSTRAINT alert_silences_who_ended_it_is_told_check CHECK (((ended_at IS NULL) = (ended_by IS NULL)))
+);
+
+COMMENT ON TABLE ops.alert_silences IS 'One row per silence: until when, why, and who wanted it.';
+
+COMMENT ON COLUMN ops.alert_silences.silence_id IS 'Our number of the silence.';
+
+COMMENT ON COLUMN ops.alert_silences.rule IS 'Name of the rule.';
+
+COMMENT ON COLUMN ops.alert_silences.labels IS 'Only alerts with these labels; {} for the whole rule.';
+
+COMMENT ON COLUMN ops.alert_silences.starts_at IS 'Since when.';
+
+COMMENT ON COLUMN ops.alert_silences.ends_at IS 'Until when; every silence has an end.';
+
+COMMENT ON COLUMN ops.alert_silences.reason IS 'Why.';
+
+COMMENT ON COLUMN ops.alert_silences.person IS 'Who wanted it.';
+
+COMMENT ON COLUMN ops.alert_silences.ended_at IS 'When it was ended before its time; null where it was not.';
+
+COMMENT ON COLUMN ops.alert_silences.ended_by IS 'Who ended it before its time.';
+
+ALTER TABLE ops.alert_silences ALTER COLUMN silence_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.alert_silences_silence_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE ops.applied_migrations (
     name text NOT NULL,
     sha256 text NOT NULL,
@@ -4603,6 +4914,95 @@ ALTER TABLE ops.load_requests ALTER COLUMN request_id ADD GENERATED ALWAYS AS ID
 
 ALTER TABLE ops.loads ALTER COLUMN load_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.loads_load_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE ops.mail_stops (
+    address text NOT NULL,
+    topic text NOT NULL,
+    reason text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    detail text,
+    ended_at timestamp with time zone,
+    CONSTRAINT mail_stops_reason_is_known_check CHECK ((reason = ANY (ARRAY['unsubscribed'::text, 'bounced'::text])))
+);
+
+COMMENT ON TABLE ops.mail_stops IS 'One row per address and topic that gets no mail, or got none for a while.';
+
+COMMENT ON COLUMN ops.mail_stops.address IS 'The address, in lower case.';
+
+COMMENT ON COLUMN ops.mail_stops.topic IS 'Rule or report; * for everything.';
+
+COMMENT ON COLUMN ops.mail_stops.reason IS 'unsubscribed (the reader''s wish) or bounced (the server knows no such recipient).';
+
+COMMENT ON COLUMN ops.mail_stops.since IS 'Since when.';
+
+COMMENT ON COLUMN ops.mail_stops.detail IS 'What the mail server said.';
+
+COMMENT ON COLUMN ops.mail_stops.ended_at IS 'When mails were allowed again; null while they are not.';
+
+CREATE TABLE ops.mails (
+    mail_id bigint NOT NULL,
+    notice_id bigint,
+    topic text NOT NULL,
+    recipient text NOT NULL,
+    language text NOT NULL,
+    time_zone text NOT NULL,
+    message_id text NOT NULL,
+    unsubscribe_token text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    status text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    next_try_at timestamp with time zone NOT NULL,
+    subject text,
+    content bytea,
+    settled_at timestamp with time zone,
+    reply text,
+    CONSTRAINT mails_sent_was_accepted_check CHECK (((status <> 'sent'::text) OR (reply ~~ '250%'::text))),
+    CONSTRAINT mails_settled_has_a_moment_check CHECK (((settled_at IS NULL) = (status = ANY (ARRAY['waiting'::text, 'sending'::text, 'handed'::text])))),
+    CONSTRAINT mails_status_is_known_check CHECK ((status = ANY (ARRAY['waiting'::text, 'sending'::text, 'handed'::text, 'sent'::text, 'uncertain'::text, 'bounced'::text, 'refused'::text, 'given_up'::text, 'unsubscribed'::text])))
+);
+
+COMMENT ON TABLE ops.mails IS 'One row per mail and recipient: the outbox. sent means that the mail server accepted it, nothing less.';
+
+COMMENT ON COLUMN ops.mails.mail_id IS 'Our number of the mail.';
+
+COMMENT ON COLUMN ops.mails.notice_id IS 'Notice it tells; null for mails that are no alert.';
+
+COMMENT ON COLUMN ops.mails.topic IS 'What one can unsubscribe from: the rule''s name, or the report''s.';
+
+COMMENT ON COLUMN ops.mails.recipient IS 'Address it goes to.';
+
+COMMENT ON COLUMN ops.mails.language IS 'Language it is written in.';
+
+COMMENT ON COLUMN ops.mails.time_zone IS 'Time zone of the moments in it.';
+
+COMMENT ON COLUMN ops.mails.message_id IS 'Its Message-ID, the same at every try.';
+
+COMMENT ON COLUMN ops.mails.unsubscribe_token IS 'Random word of the link that ends this topic for this recipient.';
+
+COMMENT ON COLUMN ops.mails.created_at IS 'When it was queued.';
+
+COMMENT ON COLUMN ops.mails.status IS 'waiting, sending (taken by a courier), handed (the server is about to hold all of it), sent (accepted), uncertain (the courier died or lost the line in the moment after: may or may not have arrived, never repeated), bounced (the server knows no such recipient), refused (for good), given_up (no server for days), unsubscribed.';
+
+COMMENT ON COLUMN ops.mails.attempts IS 'How often it was tried.';
+
+COMMENT ON COLUMN ops.mails.next_try_at IS 'Not tried before.';
+
+COMMENT ON COLUMN ops.mails.subject IS 'Its subject; null until it is written.';
+
+COMMENT ON COLUMN ops.mails.content IS 'The mail byte for byte, the same at every try; null until it is written.';
+
+COMMENT ON COLUMN ops.mails.settled_at IS 'When its last status was reached; null while it is on its way.';
+
+COMMENT ON COLUMN ops.mails.reply IS 'What the mail server last said, or what failed.';
+
+ALTER TABLE ops.mails ALTER COLUMN mail_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.mails_mail_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -5344,6 +5744,9 @@ ALTER TABLE ONLY core_history.stores_versions
 ALTER TABLE ONLY core_history.suppliers_versions
     ADD CONSTRAINT suppliers_versions_pkey PRIMARY KEY (supplier_id, known_during WITHOUT OVERLAPS);
 
+ALTER TABLE ONLY marts.alert_heartbeat
+    ADD CONSTRAINT alert_heartbeat_pkey PRIMARY KEY (engine);
+
 ALTER TABLE ONLY marts.check_results
     ADD CONSTRAINT check_results_pkey PRIMARY KEY (check_id);
 
@@ -5392,6 +5795,18 @@ ALTER TABLE ONLY marts.sales_funnel
 ALTER TABLE ONLY marts.waste
     ADD CONSTRAINT waste_pkey PRIMARY KEY (business_date, store_id, source, product_id);
 
+ALTER TABLE ONLY ops.alert_events
+    ADD CONSTRAINT alert_events_pkey PRIMARY KEY (event_id);
+
+ALTER TABLE ONLY ops.alert_notices
+    ADD CONSTRAINT alert_notices_pkey PRIMARY KEY (notice_id);
+
+ALTER TABLE ONLY ops.alert_silences
+    ADD CONSTRAINT alert_silences_pkey PRIMARY KEY (silence_id);
+
+ALTER TABLE ONLY ops.alert_states
+    ADD CONSTRAINT alert_states_pkey PRIMARY KEY (rule, labels);
+
 ALTER TABLE ONLY ops.applied_migrations
     ADD CONSTRAINT applied_migrations_pkey PRIMARY KEY (name);
 
@@ -5415,6 +5830,18 @@ ALTER TABLE ONLY ops.load_requests
 
 ALTER TABLE ONLY ops.loads
     ADD CONSTRAINT loads_pkey PRIMARY KEY (load_id);
+
+ALTER TABLE ONLY ops.mail_stops
+    ADD CONSTRAINT mail_stops_pkey PRIMARY KEY (address, topic);
+
+ALTER TABLE ONLY ops.mails
+    ADD CONSTRAINT mails_message_id_key UNIQUE (message_id);
+
+ALTER TABLE ONLY ops.mails
+    ADD CONSTRAINT mails_pkey PRIMARY KEY (mail_id);
+
+ALTER TABLE ONLY ops.mails
+    ADD CONSTRAINT mails_unsubscribe_token_key UNIQUE (unsubscribe_token);
 
 ALTER TABLE ONLY ops.rejects
     ADD CONSTRAINT rejects_pkey PRIMARY KEY (reject_id);
@@ -5563,6 +5990,8 @@ CREATE INDEX daily_customers_customer_id_idx ON marts.daily_customers USING btre
 
 CREATE INDEX published_figures_business_date_idx ON marts.published_figures USING btree (business_date, store_id, source);
 
+CREATE INDEX alert_events_rule_idx ON ops.alert_events USING btree (rule, happened_at);
+
 CREATE INDEX backup_ledger_set_name_idx ON ops.backup_ledger USING btree (set_name, event);
 
 CREATE INDEX check_results_checked_at_idx ON ops.check_results USING btree (checked_at);
@@ -5589,6 +6018,10 @@ CREATE UNIQUE INDEX loads_source_sha256_key ON ops.loads USING btree (source, sh
 
 CREATE INDEX loads_source_status_idx ON ops.loads USING btree (source, status);
 
+CREATE UNIQUE INDEX mails_notice_id_recipient_key ON ops.mails USING btree (notice_id, recipient) WHERE (notice_id IS NOT NULL);
+
+CREATE INDEX mails_open_idx ON ops.mails USING btree (next_try_at) WHERE (settled_at IS NULL);
+
 CREATE INDEX rejects_open_idx ON ops.rejects USING btree (source, reason) WHERE (resolved_at IS NULL);
 
 CREATE INDEX runs_known_at_idx ON ops.runs USING btree (known_at);
@@ -5598,6 +6031,8 @@ CREATE INDEX documents_load_id_idx ON raw_crm.documents USING btree (load_id);
 CREATE INDEX documents_load_id_idx ON raw_inventory.documents USING btree (load_id);
 
 CREATE INDEX documents_load_id_idx ON raw_pos.documents USING btree (load_id);
+
+CREATE TRIGGER alert_events_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ops.alert_events FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change_of_alert_events();
 
 CREATE TRIGGER backup_ledger_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ops.backup_ledger FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change_of_ledger();
 
@@ -5663,6 +6098,9 @@ ALTER TABLE ONLY ops.inbox_files
 
 ALTER TABLE ONLY ops.load_requests
     ADD CONSTRAINT load_requests_load_id_fkey FOREIGN KEY (load_id) REFERENCES ops.loads(load_id);
+
+ALTER TABLE ONLY ops.mails
+    ADD CONSTRAINT mails_notice_id_fkey FOREIGN KEY (notice_id) REFERENCES ops.alert_notices(notice_id);
 
 ALTER TABLE ONLY ops.rejects
     ADD CONSTRAINT rejects_load_id_fkey FOREIGN KEY (load_id) REFERENCES ops.loads(load_id);
@@ -5853,6 +6291,8 @@ GRANT ALL ON FUNCTION ops.record_workflow_error(p_workflow text, p_execution_id 
 
 REVOKE ALL ON FUNCTION ops.refresh_statistics(table_name regclass) FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.refresh_statistics(table_name regclass) TO transformer;
+
+REVOKE ALL ON FUNCTION ops.refuse_change_of_alert_events() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ops.refuse_change_of_ledger() FROM PUBLIC;
 
@@ -6778,6 +7218,20 @@ GRANT SELECT ON TABLE core_history.suppliers TO web;
 GRANT SELECT ON TABLE core_asof.suppliers TO transformer;
 GRANT SELECT ON TABLE core_asof.suppliers TO web;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.alert_heartbeat TO transformer;
+GRANT SELECT ON TABLE marts.alert_heartbeat TO bi;
+GRANT SELECT ON TABLE marts.alert_heartbeat TO auditor;
+GRANT SELECT ON TABLE marts.alert_heartbeat TO web;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.alert_states TO transformer;
+GRANT SELECT ON TABLE ops.alert_states TO auditor;
+GRANT SELECT ON TABLE ops.alert_states TO web;
+
+GRANT SELECT ON TABLE marts.alerts TO transformer;
+GRANT SELECT ON TABLE marts.alerts TO bi;
+GRANT SELECT ON TABLE marts.alerts TO auditor;
+GRANT SELECT ON TABLE marts.alerts TO web;
+
 GRANT SELECT,INSERT ON TABLE ops.backup_ledger TO transformer;
 GRANT SELECT ON TABLE ops.backup_ledger TO auditor;
 GRANT SELECT ON TABLE ops.backup_ledger TO web;
@@ -6863,6 +7317,11 @@ GRANT SELECT ON TABLE marts.daily_product_sales TO bi;
 GRANT SELECT ON TABLE marts.daily_product_sales TO auditor;
 GRANT SELECT ON TABLE marts.daily_product_sales TO web;
 
+GRANT SELECT ON TABLE marts.daily_stock_changes TO transformer;
+GRANT SELECT ON TABLE marts.daily_stock_changes TO bi;
+GRANT SELECT ON TABLE marts.daily_stock_changes TO auditor;
+GRANT SELECT ON TABLE marts.daily_stock_changes TO web;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.daily_store_sales TO transformer;
 GRANT SELECT ON TABLE marts.daily_store_sales TO bi;
 GRANT SELECT ON TABLE marts.daily_store_sales TO auditor;
@@ -6877,6 +7336,11 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.goal_progress TO transformer;
 GRANT SELECT ON TABLE marts.goal_progress TO bi;
 GRANT SELECT ON TABLE marts.goal_progress TO auditor;
 GRANT SELECT ON TABLE marts.goal_progress TO web;
+
+GRANT SELECT ON TABLE marts.hourly_store_sales TO transformer;
+GRANT SELECT ON TABLE marts.hourly_store_sales TO bi;
+GRANT SELECT ON TABLE marts.hourly_store_sales TO auditor;
+GRANT SELECT ON TABLE marts.hourly_store_sales TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.inventory_status TO transformer;
 GRANT SELECT ON TABLE marts.inventory_status TO bi;
@@ -6928,6 +7392,34 @@ GRANT SELECT ON TABLE masked.employees TO web;
 
 GRANT SELECT ON TABLE masked.sale_lines TO bi;
 GRANT SELECT ON TABLE masked.sale_lines TO web;
+
+GRANT SELECT,INSERT ON TABLE ops.alert_events TO transformer;
+GRANT SELECT ON TABLE ops.alert_events TO auditor;
+GRANT SELECT ON TABLE ops.alert_events TO web;
+
+GRANT SELECT,INSERT ON TABLE ops.alert_notices TO transformer;
+GRANT SELECT ON TABLE ops.alert_notices TO auditor;
+GRANT SELECT ON TABLE ops.alert_notices TO web;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE ops.alert_silences TO transformer;
+
+GRANT SELECT(silence_id) ON TABLE ops.alert_silences TO auditor;
+GRANT SELECT(silence_id) ON TABLE ops.alert_silences TO web;
+
+GRANT SELECT(rule) ON TABLE ops.alert_silences TO auditor;
+GRANT SELECT(rule) ON TABLE ops.alert_silences TO web;
+
+GRANT SELECT(labels) ON TABLE ops.alert_silences TO auditor;
+GRANT SELECT(labels) ON TABLE ops.alert_silences TO web;
+
+GRANT SELECT(starts_at) ON TABLE ops.alert_silences TO auditor;
+GRANT SELECT(starts_at) ON TABLE ops.alert_silences TO web;
+
+GRANT SELECT(ends_at) ON TABLE ops.alert_silences TO auditor;
+GRANT SELECT(ends_at) ON TABLE ops.alert_silences TO web;
+
+GRANT SELECT(ended_at) ON TABLE ops.alert_silences TO auditor;
+GRANT SELECT(ended_at) ON TABLE ops.alert_silences TO web;
 
 GRANT SELECT ON TABLE ops.applied_migrations TO auditor;
 GRANT SELECT ON TABLE ops.applied_migrations TO web;
@@ -7023,6 +7515,57 @@ GRANT SELECT(wait_seconds) ON TABLE ops.load_requests TO auditor;
 GRANT SELECT(wait_seconds) ON TABLE ops.load_requests TO web;
 
 GRANT SELECT(records_hash) ON TABLE ops.load_requests TO web;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE ops.mail_stops TO transformer;
+
+GRANT SELECT(topic) ON TABLE ops.mail_stops TO auditor;
+GRANT SELECT(topic) ON TABLE ops.mail_stops TO web;
+
+GRANT SELECT(reason) ON TABLE ops.mail_stops TO auditor;
+GRANT SELECT(reason) ON TABLE ops.mail_stops TO web;
+
+GRANT SELECT(since) ON TABLE ops.mail_stops TO auditor;
+GRANT SELECT(since) ON TABLE ops.mail_stops TO web;
+
+GRANT SELECT(ended_at) ON TABLE ops.mail_stops TO auditor;
+GRANT SELECT(ended_at) ON TABLE ops.mail_stops TO web;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE ops.mails TO transformer;
+
+GRANT SELECT(mail_id) ON TABLE ops.mails TO auditor;
+GRANT SELECT(mail_id) ON TABLE ops.mails TO web;
+
+GRANT SELECT(notice_id) ON TABLE ops.mails TO auditor;
+GRANT SELECT(notice_id) ON TABLE ops.mails TO web;
+
+GRANT SELECT(topic) ON TABLE ops.mails TO auditor;
+GRANT SELECT(topic) ON TABLE ops.mails TO web;
+
+GRANT SELECT(language) ON TABLE ops.mails TO auditor;
+GRANT SELECT(language) ON TABLE ops.mails TO web;
+
+GRANT SELECT(time_zone) ON TABLE ops.mails TO auditor;
+GRANT SELECT(time_zone) ON TABLE ops.mails TO web;
+
+GRANT SELECT(message_id) ON TABLE ops.mails TO web;
+
+GRANT SELECT(created_at) ON TABLE ops.mails TO auditor;
+GRANT SELECT(created_at) ON TABLE ops.mails TO web;
+
+GRANT SELECT(status) ON TABLE ops.mails TO auditor;
+GRANT SELECT(status) ON TABLE ops.mails TO web;
+
+GRANT SELECT(attempts) ON TABLE ops.mails TO auditor;
+GRANT SELECT(attempts) ON TABLE ops.mails TO web;
+
+GRANT SELECT(next_try_at) ON TABLE ops.mails TO auditor;
+GRANT SELECT(next_try_at) ON TABLE ops.mails TO web;
+
+GRANT SELECT(subject) ON TABLE ops.mails TO auditor;
+GRANT SELECT(subject) ON TABLE ops.mails TO web;
+
+GRANT SELECT(settled_at) ON TABLE ops.mails TO auditor;
+GRANT SELECT(settled_at) ON TABLE ops.mails TO web;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.rejects TO transformer;
 

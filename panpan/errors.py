@@ -63,6 +63,10 @@ class IngestError(PanpanError):
     """A load could not be delivered."""
 
 
+class MailError(PanpanError):
+    """Mails can't be sent."""
+
+
 class CheckFailed(PanpanError):
     """A check found bad data."""
 

@@ -19,6 +19,8 @@ from datetime import UTC, datetime, timedelta
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from db.connection import connect
+from panpan.alerting import courier
+from panpan.alerting.evaluate import evaluate, leave_heartbeat
 from panpan.errors import PanpanError
 from panpan.ingest import inbox, sources
 from panpan.ingest.run import trigger_waiting
@@ -49,6 +51,7 @@ class Worker:
             "inbox": (self._watch_inbox, self._settings.inbox_seconds),
             "abandoned": (self._fail_abandoned, 60),
             "checks": (self._check, CHECK_SECONDS),
+            "alerts": (self._judge_alerts, self._settings.alert_seconds),
         }
         for name, (job, seconds) in jobs.items():
             self._scheduler.add_job(
@@ -118,6 +121,18 @@ class Worker:
     def _fail_abandoned(self) -> None:
         with connect(self._settings, "transformer") as connection, connection.cursor() as cursor:
             cursor.execute("select ops.fail_abandoned_loads(%s)", (timedelta(minutes=15),))
+
+    def _judge_alerts(self) -> None:
+        """Judge the rules, send what is due, leave a sign of life. After a sleep it goes on from now, once."""
+        now = datetime.now(UTC)
+        done = evaluate(self._settings, now)
+        delivery = courier.deliver(self._settings, now)
+        for name, failure in done.failed.items():
+            log.error("alert rule %s failed: %s", name, failure)
+        if any(done.notices.values()) or delivery.sent or delivery.failure:
+            log.info("alerts: notices=%d sent=%d %s", sum(done.notices.values()), delivery.sent, delivery.failure or "")
+        if not done.busy:
+            leave_heartbeat(self._settings, done, now)
 
     def _daily_backup(self) -> None:
         """Make, prove, copy and prune when the ledger shows none since the hour; does nothing otherwise."""

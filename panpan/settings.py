@@ -79,8 +79,10 @@ class Settings(BaseSettings):
     web_proxy: str | None = Field(
         None, description="address or network of the proxy in front of our pages, whose word on the visitor is taken"
     )
+    mail_port: int = Field(description="port of the mail catcher of simulated homes", ge=1, le=65535)
     sweep_seconds: int = Field(30, description="how often the worker looks for missed loads", ge=1, le=3600)
     inbox_seconds: int = Field(5, description="how often the worker looks for new files", ge=1, le=3600)
+    alert_seconds: int = Field(60, description="how often the worker judges the alert rules", ge=5, le=3600)
     batch_rows: int = Field(25_000, description="rows read, typed and copied at a time", ge=100)
     dask_scheduler: str | None = Field(
         None,
@@ -161,6 +163,7 @@ class Settings(BaseSettings):
     )
     smtp_username: str | None = Field(None, description="login at the mail server")
     smtp_password: SecretStr | None = Field(None, description="password at the mail server")
+    smtp_timeout_seconds: int = Field(20, description="how long the mail server may take for one answer", ge=1, le=600)
     mail_from: str | None = Field(None, description="sender of mails: an address, or a name and <address>")
 
     @property
@@ -182,6 +185,21 @@ class Settings(BaseSettings):
     def own_contracts(self) -> Path:
         """Folder of the owner's contracts, written by `sources infer`."""
         return self.home / "sources"
+
+    @property
+    def own_rules(self) -> Path:
+        """Folder of the owner's alert rules."""
+        return self.home / "alerts" / "rules"
+
+    @property
+    def people_file(self) -> Path:
+        """File that says who gets mails, in which language and time zone."""
+        return self.home / "alerts" / "people.yaml"
+
+    @property
+    def caught_mails(self) -> Path:
+        """Folder of the mails the catcher of a simulated home took."""
+        return self.home / "mails"
 
     @property
     def backup_sets(self) -> Path:

@@ -12,6 +12,7 @@ import sys
 import typer
 
 from panpan.cli import (
+    alerts,
     asking,
     backups,
     bench,
@@ -61,6 +62,7 @@ for concern in (
     history,
     lineage,
     match,
+    alerts,
     backups,
     metabase,
     bench,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from db.connection import connect
 from db.migrate import migrate
 from panpan.errors import PanpanError
-from panpan.local import n8n, postgres
+from panpan.local import mail_catcher, n8n, postgres
 from panpan.local.files import lock
 from panpan.local.n8n_deploy import deploy_workflows
 from panpan.local.n8n_install import install, install_folder, pinned_version
@@ -22,9 +22,11 @@ from panpan.local.programs import Program
 from panpan.settings import Settings
 
 SIMULATE = "simulate"
+MAILS = "mails"
 CHANGES = "changes"
 PROGRAMS = (
     Program(SIMULATE, "the simulated source systems", "panpan.simulate", port_setting="simulate_port"),
+    Program(MAILS, "the mail catcher", "panpan.local.mail_catcher", ready_text=mail_catcher.READY),
     Program(CHANGES, "the stream of changes", "backups.changes", ready_text="receiving changes"),
     Program("worker", "the worker", "panpan.scheduler", ready_text="worker started"),
     Program("web", "the web pages", "panpan.web", port_setting="web_port"),
@@ -134,7 +136,7 @@ def state(server: Server, settings: Settings) -> ServerState:
 def _wanted(settings: Settings, only: Collection[str] | None, simulate: bool) -> list[Server]:
     if only is not None:
         return [server for server in SERVERS if server.name in only]
-    wanted = {SIMULATE: simulate, CHANGES: settings.point_in_time}
+    wanted = {SIMULATE: simulate, MAILS: simulate, CHANGES: settings.point_in_time}
     return [server for server in SERVERS if wanted.get(server.name, True)]
 
 

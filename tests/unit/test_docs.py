@@ -101,7 +101,9 @@ def test_commands_named_in_a_page_exist(page: Path) -> None:
     names = {command.name for command in KNOWN}
     named = {
         match.group(1).strip()
-        for match in re.finditer(r"(?:bin/)?(panpan [a-z]+(?: [a-z]+)?)", code_of(page.read_text(encoding="utf-8")))
+        for match in re.finditer(
+            r"(?:bin/)?(panpan [a-z]+(?: [a-z]+(?:-[a-z]+)*)?)", code_of(page.read_text(encoding="utf-8"))
+        )
     }
 
     unknown = [name for name in named if name not in names and " ".join(name.split()[:2]) not in names]

@@ -1,0 +1,617 @@
+"""Alerts from the marts to the mailbox: told once, in the reader's words, and never by a mail that was not accepted."""
+
+from __future__ import annotations
+
+import email
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from aiosmtpd.controller import Controller
+from psycopg2 import sql
+from psycopg2.extras import execute_values
+
+from db.connection import connect
+from metabase.alert_files import alert_sql, load_mails
+from metabase.catalogue import load_catalogue
+from panpan.alerting import courier
+from panpan.alerting.backtest import backtest
+from panpan.alerting.evaluate import LOCK_KEY, evaluate, leave_heartbeat, only_one
+from panpan.alerting.rules import find_rule, load_rules
+from panpan.alerting.store import add_silence
+from panpan.errors import UsageError
+from panpan.local.mail_catcher import Catcher, caught
+from panpan.settings import Settings
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+NOW = datetime(2026, 5, 4, 8, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+PEOPLE = """
+owners:
+  - {address: ana@shop.example, name: Ana, language: es, time_zone: Europe/Madrid}
+  - {address: pat@shop.example, name: Pat, language: en, time_zone: America/New_York}
+employees: []
+"""
+Ask = Callable[..., list[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def shop(warehouse: Settings) -> Settings:
+    """A simulated home with two owners and fresh sources; nothing listens at its mail port yet."""
+    settings = warehouse.model_copy(update={"simulated": True})
+    settings.people_file.parent.mkdir(parents=True)
+    settings.people_file.write_text(PEOPLE, encoding="utf-8")
+    insert(settings, "data_freshness", [fresh("inventory", NOW), fresh("pos", NOW)])
+    return settings
+
+
+@pytest.fixture
+def catcher(shop: Settings) -> Iterator[Catcher]:
+    """A mail server at the home's mail port; its faults may be changed."""
+    handler = Catcher(shop.caught_mails)
+    controller = Controller(handler, hostname="127.0.0.1", port=shop.mail_port)
+    controller.start()
+    yield handler
+    controller.stop()
+
+
+def insert(settings: Settings, table: str, rows: list[dict[str, Any]], schema: str = "marts") -> None:
+    names = list(rows[0])
+    with connect(settings, "owner") as connection, connection.cursor() as cursor:
+        columns = sql.SQL(", ").join(map(sql.Identifier, names))
+        statement = sql.SQL("insert into {} ({}) values %s").format(sql.Identifier(schema, table), columns)
+        execute_values(cursor, statement, [[row[name] for name in names] for row in rows])
+
+
+def fresh(source: str, at: datetime) -> dict[str, Any]:
+    return {
+        "source": source,
+        "title": f"The {source}",
+        "last_load_at": at,
+        "last_record_at": at,
+        "warn_after_hours": 24,
+        "error_after_hours": 48,
+        "row_count": 10,
+        "reject_count": 0,
+    }
+
+
+def stock(name: str, quantity: str, level: str = "10", store: str = "norte") -> dict[str, Any]:
+    return {
+        "product_id": str(uuid.uuid5(uuid.NAMESPACE_OID, name)),
+        "store_id": store,
+        "sku": name.upper()[:20],
+        "product_name": name,
+        "kind": "ingredient",
+        "store_name": f"PanPan {store.title()}",
+        "unit": "kg",
+        "on_hand_quantity": Decimal(quantity),
+        "reorder_level": Decimal(level),
+        "is_low": Decimal(quantity) < Decimal(level),
+        "source": "inventory",
+    }
+
+
+def set_stock(settings: Settings, name: str, quantity: str) -> None:
+    with connect(settings, "owner") as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "update marts.inventory_status set on_hand_quantity = %s where product_name = %s", (quantity, name)
+        )
+
+
+def set_fresh(settings: Settings, at: datetime) -> None:
+    with connect(settings, "owner") as connection, connection.cursor() as cursor:
+        cursor.execute("update marts.data_freshness set last_record_at = %s, last_load_at = %s", (at, at))
+
+
+def go(settings: Settings, now: datetime, *names: str) -> courier.Delivery:
+    """One round of some rules (low_stock by default), as the worker makes it."""
+    done = evaluate(settings, now, [find_rule(settings, name) for name in names or ("low_stock",)])
+    delivery = courier.deliver(settings, now)
+    leave_heartbeat(settings, done, now)
+    return delivery
+
+
+def mails(settings: Settings) -> list[EmailMessage]:
+    """What the mail server kept, oldest first."""
+    found = [email.message_from_bytes(file.read_bytes(), policy=default) for file in caught(settings.caught_mails)]
+    return [mail for mail in reversed(found) if isinstance(mail, EmailMessage)]
+
+
+def subjects(settings: Settings, recipient: str = "pat@shop.example") -> list[str]:
+    return [mail["Subject"] for mail in mails(settings) if recipient in mail["To"]]
+
+
+def text_of(mail: EmailMessage, kind: str = "plain") -> str:
+    part = mail.get_body((kind,))
+    assert part is not None
+    return str(part.get_content())
+
+
+def statuses(ask: Ask) -> dict[str, int]:
+    return dict(ask("select status, count(*)::int from ops.mails group by status"))
+
+
+def test_low_stock_is_told_once_and_so_is_its_end(shop: Settings, catcher: Catcher, ask: Ask) -> None:
+    """One grouped mail per owner when it begins, one when it is over, none in between."""
+    insert(shop, "inventory_status", [stock("Flour", "4"), stock("Sugar", "3"), stock("Salt", "20")])
+
+    for minute in range(5):
+        go(shop, NOW + minute * timedelta(minutes=1))
+    set_stock(shop, "Flour", "30")
+    for minute in range(40, 45):
+        go(shop, NOW + minute * timedelta(minutes=1))
+    go(shop, NOW + 2 * HOUR)
+
+    assert subjects(shop) == ["Alert: Low on stock: 2 alerts", "Over: Low on stock: Flour, PanPan Norte"]
+    assert subjects(shop, "ana@shop.example") == [
+        "Alerta: Pocas existencias: 2 alertas",
+        "Resuelto: Pocas existencias: Flour, PanPan Norte",
+    ]
+    assert statuses(ask) == {"sent": 4}
+    assert len({mail["Message-ID"] for mail in mails(shop)}) == 4
+
+
+def test_a_mail_speaks_its_readers_language_and_time(shop: Settings, catcher: Catcher) -> None:
+    insert(shop, "inventory_status", [stock("Flour", "1234.5", level="2000")])
+
+    go(shop, NOW)
+
+    spanish, english = (text_of(mail) for mail in mails(shop))
+    assert "1.234,5 kg, por debajo del nivel de 2.000 kg" in spanish
+    assert "desde el 4 may 2026, 10:00 CEST" in spanish
+    assert "1,234.5 kg, below the level of 2,000 kg" in english
+    assert "since 4 May 2026, 04:00 EDT" in english
+    assert f"http://127.0.0.1:{shop.web_port}/questions/stock_levels" in english
+
+
+def test_a_mail_has_text_html_and_a_picture_inside(shop: Settings, catcher: Catcher) -> None:
+    insert(shop, "inventory_status", [stock("Flour", "4")])
+
+    go(shop, NOW)
+
+    [mail, _] = mails(shop)
+    html = text_of(mail, "html")
+    [picture] = [part for part in mail.walk() if part.get_content_type() == "image/png"]
+    assert f"cid:{picture['Content-ID'].strip('<>')}" in html
+    assert picture.get_payload(decode=True).startswith(b"\x89PNG")
+    assert mail["List-Unsubscribe"].strip("<>") in html
+
+
+def test_hostile_names_are_text_in_every_part(shop: Settings, catcher: Catcher) -> None:
+    """A product's name can neither become HTML nor another header."""
+    name = '<script>alert(1)</script>\r\nBcc: thief@evil.example\r\n\r\n"{{7*7}}"'
+    insert(shop, "inventory_status", [stock(name, "4")])
+
+    go(shop, NOW)
+
+    [mail, _] = mails(shop)
+    assert mail["Bcc"] is None
+    assert "Bcc: thief@evil.example" in mail["Subject"]
+    html = text_of(mail, "html")
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert "{{7*7}}" in html
+
+
+def test_old_data_say_so_instead_of_firing(shop: Settings, catcher: Catcher, ask: Ask) -> None:
+    """While its source is silent an alert waits; the mail about the source names what waits."""
+    insert(shop, "inventory_status", [stock("Flour", "4")])
+    set_fresh(shop, NOW - 60 * HOUR)
+
+    go(shop, NOW, "low_stock", "source_silent")
+
+    assert ask("select state, reason from ops.alert_states where rule = 'low_stock'") == [
+        ("stale", "The inventory has told nothing since 2026-05-01 20:00 UTC")
+    ]
+    assert subjects(shop) == ["Alert: A source has gone silent: 2 alerts"]
+    assert "- Low on stock" in text_of(mails(shop)[-1])
+    set_fresh(shop, NOW + HOUR)
+    go(shop, NOW + HOUR)
+    assert subjects(shop)[1:] == ["Alert: Low on stock: Flour, PanPan Norte"]
+
+
+def test_mails_wait_for_a_mail_server_that_is_down(shop: Settings, ask: Ask) -> None:
+    """Never recorded as sent; tried less and less often; the sign of life stands still; told once when it is back."""
+    insert(shop, "inventory_status", [stock("Flour", "4")])
+    failure = go(shop, NOW).failure
+    nothing_new = evaluate(shop, NOW, [])
+
+    for minute in range(5, 120, 5):
+        moment = NOW + minute * timedelta(minutes=1)
+        courier.deliver(shop, moment)
+        leave_heartbeat(shop, nothing_new, moment)
+
+    tries = ask("select status, attempts from ops.mails order by mail_id")
+    assert [status for status, _ in tries] == ["waiting", "waiting"]
+    assert 4 < tries[0][1] < 10
+    assert "can't be reached" in (failure or "")
+    [(alive, undelivered, reason)] = ask(
+        "select last_evaluated_at, undelivered_count, reason from marts.alert_heartbeat"
+    )
+    assert (alive, undelivered, reason) == (NOW + HOUR / 2, 1, "1 notices have reached nobody")
+    handler = Catcher(shop.caught_mails)
+    controller = Controller(handler, hostname="127.0.0.1", port=shop.mail_port)
+    controller.start()
+    try:
+        go(shop, NOW + 4 * HOUR)
+        go(shop, NOW + 5 * HOUR)
+    finally:
+        controller.stop()
+    assert subjects(shop) == ["Alert: Low on stock: Flour, PanPan Norte"]
+    assert ask("select last_evaluated_at, reason from marts.alert_heartbeat") == [(NOW + 5 * HOUR, None)]
+
+
+def test_metabase_speaks_while_our_mails_do_not_arrive(shop: Settings) -> None:
+    """The second path: its question has rows exactly while our sign of life is old."""
+    found = load_mails(load_catalogue())
+    question = alert_sql(found.questions["low_stock"], found.alerts["low_stock"], engine_is_known=True)
+    insert(shop, "inventory_status", [stock("Flour", "4")])
+
+    def rows() -> int:
+        with connect(shop, "bi") as connection, connection.cursor() as cursor:
+            cursor.execute(question)
+            return len(cursor.fetchall())
+
+    assert rows() == 1  # an engine that never ran
+    now = datetime.now(UTC)
+    set_fresh(shop, now)
+    done = evaluate(shop, now, [])
+    assert leave_heartbeat(shop, done, now) is None
+    assert rows() == 0  # no double mail in normal operation
+    evaluate(shop, now - 5 * HOUR, [find_rule(shop, "low_stock")])
+    with connect(shop, "owner") as connection, connection.cursor() as cursor:
+        cursor.execute("update marts.alert_heartbeat set last_evaluated_at = %s", (now - 5 * HOUR,))
+    assert leave_heartbeat(shop, done, now) == "1 notices have reached nobody"
+    assert rows() == 1
+
+
+def test_a_line_lost_after_the_mail_is_never_repeated_and_never_called_sent(
+    shop: Settings, catcher: Catcher, ask: Ask
+) -> None:
+    """The server took it and hung up: nobody can know, so it is not sent again, and not recorded as sent."""
+    insert(shop, "inventory_status", [stock("Flour", "4")])
+    catcher.faults.drops_before_answer = True
+
+    go(shop, NOW)
+    catcher.faults.drops_before_answer = False
+    for hour in range(1, 5):
+        go(shop, NOW + hour * HOUR)
+
+    assert statuses(ask) == {"uncertain": 2}
+    assert len(mails(shop)) == 2
+    [(reason,)] = ask("select reason from marts.alert_heartbeat")
+    assert reason == "1 notices have reached nobody"
+
+
+@pytest.mark.parametrize("answer", ["451 try later", "452 mailbox full"])
+def test_a_server_that_says_later_is_asked_later(shop: Settings, catcher: Catcher, ask: Ask, answer: str) -> None:
+    insert(shop, "inventory_status", [stock("Flour", "4")])
+    catcher.faults.data = answer
+
+    go(shop, NOW)
+    waiting = statuses(ask)
+    catcher.faults.data = None
+    go(shop, NOW + HOUR)
+
+    assert waiting == {"waiting": 2}
+    assert statuses(ask) == {"sent": 2}
+    assert len(mails(shop)) == 2
+
+
+def test_a_server_that_refuses_for_good_is_not_asked_again(shop: Settings, catcher: Catcher, ask: Ask) -> None:
+    insert(shop, "inventory_status", [stock("Flour", "4")])
+    catcher.faults.data = "554 looks like spam"
+
+    go(shop, NOW)
+    go(shop, NOW + HOUR)
+
+    assert ask("select status, attempts, reply from ops.mails") == [("refused", 1, "554 looks like spam")] * 2
+
+
+def test_an_address_nobody_knows_is_remembered_and_shown(shop: Settings, catcher: Catcher, ask: Ask) -> None:
+    insert(shop, "inventory_status", [stock("Flour", "4"), stock("Sugar", "20")])
+    catcher.faults.recipient = "550 5.1.1 no such user"
+    go(shop, NOW)
+    catcher.faults.recipient = None
+
+    set_stock(shop, "Sugar", "3")
+    go(shop, NOW + HOUR)
+
+    assert statuses(ask) == {"bounced": 4}
+    assert ask("select address, topic, reason, detail from ops.mail_stops order by 1") == [
+        ("ana@shop.example", "*", "bounced", "550 5.1.1 no such user"),
+        ("pat@shop.example", "*", "bounced", "550 5.1.1 no such user"),
+    ]
+    assert mails(shop) == []
+    with connect(shop, "transformer") as connection:
+        assert courier.allow_again(connection, "Pat@shop.example", "*", NOW) == 1
+    set_stock(shop, "Sugar", "30")
+    go(shop, NOW + 2 * HOUR)
+    go(shop, NOW + 3 * HOUR)
+    assert subjects(shop) == ["Over: Low on stock: Sugar, PanPan Norte"]
+
+
+def test_who_unsubscribed_gets_no_more_of_that_topic(shop: Settings, catcher: Catcher, ask: Ask) -> None:
+    insert(shop, "inventory_status", [stock("Flour", "4"), stock("Sugar", "20")])
+    go(shop, NOW)
+    token = mails(shop)[1]["List-Unsubscribe"].strip("<>").rsplit("/", 1)[1]
+
+    with connect(shop, "transformer") as connection:
+        assert courier.find_by_token(connection, token) == ("pat@shop.example", "low_stock")
+        courier.stop(connection, "pat@shop.example", "low_stock", "unsubscribed", NOW)
+    set_stock(shop, "Sugar", "3")
+    go(shop, NOW + HOUR)
+
+    assert len(subjects(shop, "pat@shop.example")) == 1
+    assert len(subjects(shop, "ana@shop.example")) == 2
+    assert statuses(ask) == {"sent": 3, "unsubscribed": 1}
+
+
+def test_a_silence_has_an_end_a_reason_and_a_person(shop: Settings, catcher: Catcher, ask: Ask) -> None:
+    insert(shop, "inventory_status", [stock("Flour", "4"), stock("Sugar", "3", store="playa")])
+    with connect(shop, "transformer") as connection:
+        add_silence(connection, "low_stock", {"store": "norte"}, NOW, NOW + HOUR, "delivery is on its way", "Pat")
+
+    go(shop, NOW)
+    assert subjects(shop) == ["Alert: Low on stock: Sugar, PanPan Playa"]
+    assert ask("select state from ops.alert_states where labels->>'store' = 'norte'") == [("silenced",)]
+    go(shop, NOW + HOUR)
+    assert subjects(shop)[1:] == ["Alert: Low on stock: Flour, PanPan Norte"]
+    with pytest.raises(psycopg2.errors.CheckViolation), connect(shop, "transformer") as connection:
+        add_silence(connection, "low_stock", {}, NOW, NOW + HOUR, "", "Pat")
+
+
+def test_one_round_at_a_time(shop: Settings, catcher: Catcher) -> None:
+    insert(shop, "inventory_status", [stock("Flour", "4")])
+
+    with only_one(shop, LOCK_KEY) as is_ours:
+        second = evaluate(shop, NOW)
+
+    assert (is_ours, second.busy, second.rules) == (True, True, 0)
+    assert mails(shop) == []
+
+
+def test_a_rule_that_fails_says_so_and_stops_no_other(shop: Settings, catcher: Catcher, ask: Ask) -> None:
+    """An own rule with a wrong select: the others are judged, its failure is told after a while."""
+    shop.own_rules.mkdir(parents=True)
+    shipped = (CHECKOUT / "panpan" / "alerting" / "rules" / "disk_full.yaml").read_text(encoding="utf-8")
+    (shop.own_rules / "broken.yaml").write_text(shipped.replace("probe: disk\n", ""), encoding="utf-8")
+    (shop.own_rules / "broken.sql").write_text("select moment, 'a' as title, 1 / 0 as value from moments")
+    insert(shop, "inventory_status", [stock("Flour", "4")])
+
+    for minute in (0, 10, 20, 30):
+        go(shop, NOW + minute * timedelta(minutes=1), "broken", "low_stock")
+
+    assert subjects(shop) == ["Alert: Low on stock: Flour, PanPan Norte", "Broken: The disk is nearly full"]
+    assert "division by zero" in text_of(mails(shop)[-1])
+    assert ask("select state, reason from ops.alert_states where rule = 'broken'") == [("error", "division by zero")]
+
+
+def test_a_rule_can_only_read_marts(shop: Settings) -> None:
+    shop.own_rules.mkdir(parents=True)
+    shipped = (CHECKOUT / "panpan" / "alerting" / "rules" / "disk_full.yaml").read_text(encoding="utf-8")
+    (shop.own_rules / "curious.yaml").write_text(shipped.replace("probe: disk\n", ""), encoding="utf-8")
+    (shop.own_rules / "curious.sql").write_text(
+        "select moment, 'a' as title, count(*) as value from moments, core.customers group by moment"
+    )
+
+    done = evaluate(shop, NOW, [load_rules(shop)["curious"]])
+
+    assert "permission denied" in done.failed["curious"]
+
+
+def test_a_thing_gone_from_the_data_is_over_and_forgotten(shop: Settings, catcher: Catcher, ask: Ask) -> None:
+    insert(shop, "inventory_status", [stock("Flour", "4")])
+    go(shop, NOW)
+
+    ask("delete from marts.inventory_status")
+    go(shop, NOW + HOUR)
+    go(shop, NOW + 2 * HOUR)
+
+    assert subjects(shop)[1:] == ["Over: Low on stock: Flour, PanPan Norte"]
+    assert "no longer in the data" in text_of(mails(shop)[-1])
+    assert ask("select count(*) from ops.alert_states") == [(0,)]
+
+
+def test_what_happened_can_not_be_changed(shop: Settings, catcher: Catcher, ask: Ask) -> None:
+    insert(shop, "inventory_status", [stock("Flour", "4")])
+    go(shop, NOW)
+
+    for statement in ("update ops.alert_events set title = ''", "delete from ops.alert_events"):
+        with pytest.raises(psycopg2.errors.RaiseException, match="append-only"):
+            ask(statement)
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege), connect(shop, "bi") as connection:
+        connection.cursor().execute("select * from ops.mails")
+    with connect(shop, "bi") as connection, connection.cursor() as cursor:
+        cursor.execute("select rule, state from marts.alerts")
+        assert cursor.fetchall() == [("low_stock", "firing")]
+
+
+# --- kills ---------------------------------------------------------------------------------------------------
+
+KILLING_PROGRAM = textwrap.dedent(
+    """
+    # Forks a process per kill (this one has no threads); each ends itself with SIGKILL at the place it is told.
+    import json, os, signal, sys
+    from datetime import datetime, timedelta
+    from pathlib import Path
+    from db.connection import connect
+    from panpan.alerting import courier, evaluate, letters, store
+    from panpan.alerting.rules import find_rule
+    from panpan.settings import load_settings
+
+    home, start, places = Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2]), json.loads(sys.argv[3])
+    settings = load_settings(home=home, simulated=True)
+    rule = find_rule(settings, "low_stock")
+    letters.draw_bars = lambda *_, **__: None  # half a second each, and nothing of it is tried here
+    now = start
+
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch_for(place):
+        return lambda step: die() if step == place else None
+
+    def go(place):
+        if place.startswith("store."):
+            name, real = place.removeprefix("store."), getattr(store, place.removeprefix("store."))
+            setattr(store, name, lambda *a, **k: (real(*a, **k), die()))
+        evaluate.evaluate(settings, now, [rule])
+        courier.deliver(settings, now, watch_for(place))
+
+    def child(place):
+        number = os.fork()
+        if number == 0:
+            try:
+                go(place)
+            finally:
+                os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+
+    quantities = ["4", "30"]  # each change begins or ends an alert, so there is something to tell
+    ends = []
+    for turn, place in enumerate(places):
+        with connect(settings, "owner") as connection, connection.cursor() as cursor:
+            cursor.execute("update marts.inventory_status set on_hand_quantity = %s", (quantities[turn % 2],))
+        now += timedelta(hours=2)
+        if turn % 2:
+            child("")  # over must last half an hour before it is told
+            now += timedelta(hours=1)
+        ends.append(child(place))
+        now += timedelta(hours=2)
+        child("")  # what comes after the kill
+    print(json.dumps(ends))
+    """
+)
+PROVABLY_NOT_SENT = ("store.write_states", "store.add_events", "store.add_notice")
+CERTAIN = ("write", "claim", "connect", "envelope", "body", "hand")
+UNCERTAIN = ("dot", "accept", "settle")
+PLACES = (*PROVABLY_NOT_SENT, *CERTAIN, *UNCERTAIN, "settled")
+
+
+def test_a_hundred_kills_repeat_no_mail(shop: Settings, catcher: Catcher, ask: Ask) -> None:
+    """
+    SIGKILL at every step of a round: no mail comes twice, none is called sent that did not arrive, and every mail whose
+    courier died before the last dot arrives later. Only a death in the moment of the dot leaves a mail uncertain.
+    """
+    shop.people_file.write_text(PEOPLE.replace("  - {address: ana", "  # - {address: ana"), encoding="utf-8")
+    ask("update marts.data_freshness set error_after_hours = 100000")
+    insert(shop, "inventory_status", [stock("Flour", "30")])
+    kills = [PLACES[number % len(PLACES)] for number in range(100)]
+
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLING_PROGRAM, str(shop.home), NOW.isoformat(), json.dumps(kills)],
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout) == [-9] * 100, "every kill happened"
+    arrived = Counter(mail["Message-ID"] for mail in mails(shop))
+    assert [message for message, count in arrived.items() if count > 1] == []
+    kept = dict(ask("select message_id, status from ops.mails"))
+    assert Counter(kept.values()) == {
+        "sent": sum(place not in UNCERTAIN for place in kills),
+        "uncertain": sum(place in UNCERTAIN for place in kills),
+    }
+    assert [message for message, status in kept.items() if status == "sent" and message not in arrived] == []
+
+
+# --- the past ------------------------------------------------------------------------------------------------
+
+
+def sales(day: date, amount: int, store: str = "norte") -> dict[str, Any]:
+    return {
+        "business_date": day,
+        "store_id": store,
+        "store_name": f"PanPan {store.title()}",
+        "source": "pos",
+        "channel": "store",
+        "currency_code": "EUR",
+        "ticket_count": 10,
+        "refund_count": 0,
+        "customer_count": 3,
+        "net_amount": Decimal(amount),
+        "unknown_amount_line_count": 0,
+    }
+
+
+def test_a_backtest_is_what_the_rounds_would_have_told(shop: Settings, ask: Ask) -> None:
+    """The same days judged one after the other by the engine give the very events of the backtest."""
+    days = [NOW.date() - timedelta(days=number) for number in range(1, 100)]
+    insert(shop, "daily_store_sales", [sales(day, 900 if day.day in (7, 19) else 300) for day in days])
+    rule = find_rule(shop, "high_sales")
+    ask("update marts.data_freshness set error_after_hours = 100000")
+
+    tried = backtest(shop, rule, 40, NOW)
+    for moment in tried.moments:
+        evaluate(shop, moment, [rule])
+
+    kept = ask("select happened_at, from_state, to_state, value, level, notice from ops.alert_events order by event_id")
+    assert [(e.at, e.from_state, e.to_state, e.value, e.level, e.notice) for e in tried.events] == kept
+    assert [(e.at.day, e.notice) for e in tried.events if e.notice] == [(8, "fired"), (20, "fired")]
+
+
+def test_stock_of_the_past_is_worked_out_from_the_movements(shop: Settings, ask: Ask) -> None:
+    """Stock at a past moment is today's less what moved since; now it is what is counted."""
+    insert(shop, "inventory_status", [stock("Flour", "30")])
+    today = NOW.date()
+    moved = [(today - timedelta(days=1), "26"), (today - timedelta(days=3), "-6")]
+    ask(
+        "insert into core.stores (store_id, store_name, kind, time_zone, closing_time, source)"
+        " values ('norte', 'PanPan Norte', 'shop', 'UTC', '04:00', 'inventory')"
+    )
+    product = stock("Flour", "1")["product_id"]
+    ask(
+        "insert into core.products (product_id, catalogue, product_key, product_name, kind, source)"
+        " values (%s, 'panpan', 'FLOUR', 'Flour', 'ingredient', 'inventory')",
+        product,
+    )
+    insert(
+        shop,
+        "stock_movements",
+        [
+            {
+                "movement_id": str(uuid.uuid4()),
+                "source": "inventory",
+                "source_movement_id": f"M{day}",
+                "product_id": product,
+                "store_id": "norte",
+                "kind": "delivery",
+                "quantity": quantity,
+                "moved_at": datetime(day.year, day.month, day.day, 7, tzinfo=UTC),
+                "business_date": day,
+                "raw_id": 1,
+                "load_id": 1,
+            }
+            for day, quantity in moved
+        ],
+        schema="core",
+    )
+
+    found = backtest(shop, find_rule(shop, "low_stock"), 5, NOW)
+
+    told = [(e.at.date(), e.notice, e.value) for e in found.events if e.notice in ("fired", "recovered")]
+    assert told == [(today - timedelta(days=3), "fired", Decimal(4)), (today, "recovered", Decimal(30))]
+
+
+def test_what_has_no_past_refuses_to_be_tried_on_it(shop: Settings) -> None:
+    with pytest.raises(UsageError, match="can't be tried on the past"):
+        backtest(shop, find_rule(shop, "disk_full"), 5, NOW)
