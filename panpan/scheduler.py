@@ -26,11 +26,14 @@ from panpan.ingest import inbox, sources
 from panpan.ingest.run import trigger_waiting
 from panpan.settings import Settings, load_settings
 from transforms.contract import load_contracts
+from transforms.goals import refresh_goals
+from transforms.periods import business_today
 from transforms.quality.watch import Watch
 from transforms.run import discard_unpublished, run
 
 log = logging.getLogger("panpan.worker")
 LISTEN_SECONDS = 5
+GOAL_SECONDS = 3600  # a goal's file may have changed
 CHECK_SECONDS = 900  # silence is noticed though nothing arrives that would wake the transform
 
 
@@ -52,6 +55,7 @@ class Worker:
             "abandoned": (self._fail_abandoned, 60),
             "checks": (self._check, CHECK_SECONDS),
             "alerts": (self._judge_alerts, self._settings.alert_seconds),
+            "goals": (self._refresh_goals, GOAL_SECONDS),
         }
         for name, (job, seconds) in jobs.items():
             self._scheduler.add_job(
@@ -105,11 +109,15 @@ class Worker:
                 report.seconds,
             )
             guarded("checks", self._check)()
+            guarded("goals", self._refresh_goals)()
 
     def _check(self) -> None:
         failed = [verdict for verdict in self._watch.check() if verdict.state != "passed"]
         if failed:
             log.warning("checks: %s", "; ".join(f"{v.check.id} ({v.check.severity}): {v.found}" for v in failed))
+
+    def _refresh_goals(self) -> None:
+        refresh_goals(self._settings, business_today(self._settings))
 
     def _watch_inbox(self) -> None:
         with connect(self._settings, "transformer") as connection:

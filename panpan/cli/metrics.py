@@ -1,5 +1,5 @@
 """
-Commands about metrics: value, metrics list, show, check and test.
+Commands about metrics: value, goals, metrics list, show, check and test.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from panpan.cli import output
 from panpan.cli.options import AsJson, Home, parse_moment
 from panpan.errors import CheckFailed, UsageError
 from panpan.settings import load_settings
-from transforms import examples, metrics, periods
+from transforms import examples, goals, metrics, periods
 from transforms.compiler import Query, compile_query, evaluate, total
 
 commands = typer.Typer(name="metrics", help="What each metric means.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
-    """Add `value` and the commands of `metrics`."""
+    """Add `value`, `goals` and the commands of `metrics`."""
     app.command("value")(value)
+    app.command("goals")(show_goals)
     app.add_typer(commands, name="metrics")
 
 
@@ -68,6 +69,31 @@ def value(
     rows = [[row.get(name, "total") for name in columns] for row in [*answer.rows, *summed.get("total", [])]]
     output.print_table(f"{found.name}: {found.definition}", columns, rows)
     output.talk.print(f"data as of {answer.as_of}, plan {answer.plan.plan_id}", highlight=False)
+
+
+def show_goals(home: Home = None, as_json: AsJson = False) -> None:
+    """
+    Say how far each goal is: where it started, where it shall be, where it is and should be by now.
+
+    Trace a figure by its plan: panpan trace plan:ID.  Example: panpan goals --json
+    """
+    settings = load_settings(home=home)
+    known = goals.load_goals()
+    with output.step("working out the goals"):
+        goals.refresh_goals(settings, periods.business_today(settings), known)
+    progress = {row["goal"]: row for row in goals.read_progress(settings)}
+    rows = [
+        progress.get(goal.name)
+        or {"goal": goal.name, "title": goal.title, "owner": goal.owner, "metric": goal.metric, "verdict": "unknown"}
+        for goal in known
+    ]
+    if as_json:
+        output.print_json({"goals": rows})
+        return
+    columns = ["goal", "day", "base_value", "target_value", "value", "expected_value", "verdict", "owner", "plan_id"]
+    output.print_table("goals", columns, [[row.get(name) for name in columns] for row in rows])
+    for row in rows:
+        output.results.print(f"{row['goal']}: {row['title']}; {row['verdict']}", highlight=False)
 
 
 def _filters(words: list[str]) -> dict[str, str]:

@@ -11,6 +11,8 @@ from panpan.cli import output
 from panpan.cli.options import AsJson, Home
 from panpan.ingest import inbox
 from panpan.settings import load_settings
+from transforms.goals import refresh_goals
+from transforms.periods import business_today
 from transforms.run import run as run_transforms
 
 commands = typer.Typer(
@@ -35,6 +37,7 @@ def run(home: Home = None, as_json: AsJson = False) -> None:
         inbox.archive_taken(connection, settings)
     with output.step("transforming received loads"):
         report = run_transforms(settings)
+        refresh_goals(settings, business_today(settings))
     facts = {
         "loads": report.loads,
         "refused": report.refused,

@@ -20,6 +20,7 @@ ASSETS = (
     "transforms/checks",
     "transforms/receipts",
     "transforms/metrics",
+    "transforms/goals",
     "transforms/sources",
     "db/migrations",
     "metabase/questions",
