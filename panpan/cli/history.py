@@ -100,7 +100,8 @@ def rebuild(
     found = rebuild_all(settings, compare_only=compare, progress=lambda text: output.talk.print(text, highlight=False))
     if as_json:
         output.print_json(
-            {"tables": [asdict(c) for c in found.comparisons], "equal": found.is_equal, "changed": found.changed}
+            {"tables": [asdict(c) for c in found.comparisons], "equal": found.is_equal, "changed": found.changed},
+            ok=found.is_equal or not compare,
         )
     else:
         rows = [(c.table, c.rows, c.rebuilt_rows, "equal" if c.is_equal else "differs") for c in found.comparisons]

@@ -49,7 +49,7 @@ def trace(
     """
     found = trace_back(load_settings(home=home), what, date.today(), Page(first, limit or None))
     if as_json:
-        output.print_json(_as_facts(found))
+        output.print_json(_as_facts(found), ok=found.is_equal)
     else:
         _print_trace(what, found)
     if not found.is_equal:
@@ -101,7 +101,8 @@ def audit(home: Home = None, as_json: AsJson = False) -> None:
     """
     found = audit_all(load_settings(home=home))
     if as_json:
-        output.print_json({"entities": [asdict(each) for each in found], "whole": all(e.is_whole for e in found)})
+        whole = all(each.is_whole for each in found)
+        output.print_json({"entities": [asdict(each) for each in found], "whole": whole}, ok=whole)
     elif found:
         columns = list(asdict(found[0]))
         output.print_table("lineage", columns, [list(asdict(each).values()) for each in found])

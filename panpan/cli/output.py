@@ -25,8 +25,12 @@ results = Console(soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WI
 talk = Console(stderr=True, soft_wrap=True)
 
 
+_objects_printed: list[bool] = []  # whether each was well; a command prints one at most
+
+
 def print_json(value: Mapping[str, Any], *, ok: bool = True) -> None:
     """One object on stdout; amounts (Decimal) as strings, moments in ISO 8601."""
+    _objects_printed.append(ok)
     results.print(json.dumps({"ok": ok, **value}, default=_plain, ensure_ascii=False), markup=False, highlight=False)
 
 
@@ -44,9 +48,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
 
 
 def print_error(error: PanpanError, *, as_json: bool = False) -> None:
-    """The three lines of an error; as JSON on stdout where the command was asked for JSON."""
+    """The three lines of an error; as JSON on stdout too where JSON was asked for and no answer has been given."""
     facts = {"error": error.message, "cause": error.explained_cause(), "next": error.next}
-    if as_json:
+    if as_json and not _objects_printed:
         print_json(facts, ok=False)
     for label, text in facts.items():
         if text:
