@@ -4350,6 +4350,56 @@ COMMENT ON COLUMN marts.published_figures.definition_version IS 'Version of the 
 
 COMMENT ON COLUMN marts.published_figures.rule_version IS 'Version of contract and rules behind it; see ops.rule_versions.';
 
+CREATE TABLE marts.reconciliation (
+    metric text NOT NULL,
+    comparison text NOT NULL,
+    catalogue text NOT NULL,
+    currency_code text NOT NULL,
+    first_day date NOT NULL,
+    last_day date NOT NULL,
+    our_sources text NOT NULL,
+    their_sources text NOT NULL,
+    our_amount numeric(18,4) NOT NULL,
+    their_amount numeric(18,4) NOT NULL,
+    class text NOT NULL,
+    amount numeric(18,4) NOT NULL,
+    gross_amount numeric(18,4) NOT NULL,
+    record_count integer NOT NULL,
+    reconciled_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE marts.reconciliation IS 'One row per metric, comparison, catalogue, currency, period and class, as reconciled last; the amounts of the classes and the residual add up to their_amount - our_amount.';
+
+COMMENT ON COLUMN marts.reconciliation.metric IS 'Metric that was compared.';
+
+COMMENT ON COLUMN marts.reconciliation.comparison IS 'What was compared.';
+
+COMMENT ON COLUMN marts.reconciliation.catalogue IS 'Catalogue of the sources.';
+
+COMMENT ON COLUMN marts.reconciliation.currency_code IS 'Currency of the amounts; empty where they are none.';
+
+COMMENT ON COLUMN marts.reconciliation.first_day IS 'First day compared.';
+
+COMMENT ON COLUMN marts.reconciliation.last_day IS 'Last day compared.';
+
+COMMENT ON COLUMN marts.reconciliation.our_sources IS 'Sources of the system of record.';
+
+COMMENT ON COLUMN marts.reconciliation.their_sources IS 'Sources it was compared with.';
+
+COMMENT ON COLUMN marts.reconciliation.our_amount IS 'What the system of record says; the same in all classes, so never to be added up over them.';
+
+COMMENT ON COLUMN marts.reconciliation.their_amount IS 'What the other says; the same in all classes.';
+
+COMMENT ON COLUMN marts.reconciliation.class IS 'timing, definition, scope, missing, duplicate, error; residual: no record says why.';
+
+COMMENT ON COLUMN marts.reconciliation.amount IS 'What the class adds to the difference.';
+
+COMMENT ON COLUMN marts.reconciliation.gross_amount IS 'How much it moves: amounts that cancel each other count too.';
+
+COMMENT ON COLUMN marts.reconciliation.record_count IS 'Records that prove it.';
+
+COMMENT ON COLUMN marts.reconciliation.reconciled_at IS 'When it was compared.';
+
 CREATE TABLE marts.sales_funnel (
     month date NOT NULL,
     funnel text NOT NULL,
@@ -4778,6 +4828,73 @@ ALTER TABLE ops.check_results ALTER COLUMN result_id ADD GENERATED ALWAYS AS IDE
     CACHE 1
 );
 
+CREATE TABLE ops.discrepancies (
+    discrepancy_id bigint NOT NULL,
+    metric text NOT NULL,
+    comparison text NOT NULL,
+    catalogue text NOT NULL,
+    currency_code text DEFAULT ''::text NOT NULL,
+    class text NOT NULL,
+    reason text NOT NULL,
+    amount numeric(18,4) NOT NULL,
+    first_day date NOT NULL,
+    last_day date NOT NULL,
+    status text DEFAULT 'open'::text NOT NULL,
+    decision text,
+    canonical text,
+    decided_by text,
+    decided_at timestamp with time zone,
+    first_seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT discrepancies_decision_has_a_name_check CHECK (((status = 'open'::text) OR ((decision IS NOT NULL) AND (decided_by IS NOT NULL)))),
+    CONSTRAINT discrepancies_status_is_known_check CHECK ((status = ANY (ARRAY['open'::text, 'accepted'::text, 'resolved'::text])))
+);
+
+COMMENT ON TABLE ops.discrepancies IS 'One row per cause of a difference between two systems: the register, and what was decided.';
+
+COMMENT ON COLUMN ops.discrepancies.discrepancy_id IS 'Number it is decided by.';
+
+COMMENT ON COLUMN ops.discrepancies.metric IS 'Metric the systems disagree on.';
+
+COMMENT ON COLUMN ops.discrepancies.comparison IS 'What was compared.';
+
+COMMENT ON COLUMN ops.discrepancies.catalogue IS 'Catalogue of the sources.';
+
+COMMENT ON COLUMN ops.discrepancies.currency_code IS 'Currency of the amount; empty where it is none.';
+
+COMMENT ON COLUMN ops.discrepancies.class IS 'Class of the cause.';
+
+COMMENT ON COLUMN ops.discrepancies.reason IS 'The cause in words.';
+
+COMMENT ON COLUMN ops.discrepancies.amount IS 'What it added to the difference when it was seen last.';
+
+COMMENT ON COLUMN ops.discrepancies.first_day IS 'First day of the period it was seen in last.';
+
+COMMENT ON COLUMN ops.discrepancies.last_day IS 'Last day of that period.';
+
+COMMENT ON COLUMN ops.discrepancies.status IS 'open; accepted: known and left so; resolved: the cause is mended. Open again when it is seen after that.';
+
+COMMENT ON COLUMN ops.discrepancies.decision IS 'What was decided, in words.';
+
+COMMENT ON COLUMN ops.discrepancies.canonical IS 'Which side counts: a source, or what the owner calls it.';
+
+COMMENT ON COLUMN ops.discrepancies.decided_by IS 'Who decided.';
+
+COMMENT ON COLUMN ops.discrepancies.decided_at IS 'When it was decided.';
+
+COMMENT ON COLUMN ops.discrepancies.first_seen_at IS 'When it was seen first.';
+
+COMMENT ON COLUMN ops.discrepancies.last_seen_at IS 'When it was seen last.';
+
+ALTER TABLE ops.discrepancies ALTER COLUMN discrepancy_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.discrepancies_discrepancy_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE SEQUENCE ops.document_ids
     START WITH 1
     INCREMENT BY 1
@@ -5003,6 +5120,98 @@ COMMENT ON COLUMN ops.mails.reply IS 'What the mail server last said, or what fa
 
 ALTER TABLE ops.mails ALTER COLUMN mail_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.mails_mail_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE ops.reconciliation_findings (
+    reconciliation_id bigint NOT NULL,
+    finding_number bigint NOT NULL,
+    class text NOT NULL,
+    reason text NOT NULL,
+    business_date date,
+    store_id text,
+    product_id uuid,
+    record text NOT NULL,
+    amount numeric(18,4) NOT NULL,
+    our_raw_ids bigint[] NOT NULL,
+    their_raw_ids bigint[] NOT NULL,
+    CONSTRAINT reconciliation_findings_class_is_known_check CHECK ((class = ANY (ARRAY['timing'::text, 'definition'::text, 'scope'::text, 'missing'::text, 'duplicate'::text, 'error'::text, 'residual'::text])))
+);
+
+COMMENT ON TABLE ops.reconciliation_findings IS 'One row per record that differs and cause, the largest first.';
+
+COMMENT ON COLUMN ops.reconciliation_findings.reconciliation_id IS 'Comparison it was found in.';
+
+COMMENT ON COLUMN ops.reconciliation_findings.finding_number IS 'Place among the findings of the comparison, the largest first.';
+
+COMMENT ON COLUMN ops.reconciliation_findings.class IS 'timing, definition, scope, missing, duplicate, error; residual where no record says why.';
+
+COMMENT ON COLUMN ops.reconciliation_findings.reason IS 'The cause in words.';
+
+COMMENT ON COLUMN ops.reconciliation_findings.business_date IS 'Day of the record.';
+
+COMMENT ON COLUMN ops.reconciliation_findings.store_id IS 'Store of the record; null where it has none.';
+
+COMMENT ON COLUMN ops.reconciliation_findings.product_id IS 'Product of the record; null where it has none.';
+
+COMMENT ON COLUMN ops.reconciliation_findings.record IS 'What differs: a receipt, a person, or product/store/day.';
+
+COMMENT ON COLUMN ops.reconciliation_findings.amount IS 'What it adds to their_amount - our_amount.';
+
+COMMENT ON COLUMN ops.reconciliation_findings.our_raw_ids IS 'Raw records of the system of record that prove it.';
+
+COMMENT ON COLUMN ops.reconciliation_findings.their_raw_ids IS 'Raw records of the other side that prove it.';
+
+CREATE TABLE ops.reconciliations (
+    reconciliation_id bigint NOT NULL,
+    metric text NOT NULL,
+    comparison text NOT NULL,
+    catalogue text NOT NULL,
+    currency_code text DEFAULT ''::text NOT NULL,
+    first_day date NOT NULL,
+    last_day date NOT NULL,
+    our_sources text[] NOT NULL,
+    their_sources text[] NOT NULL,
+    our_amount numeric(18,4) NOT NULL,
+    their_amount numeric(18,4) NOT NULL,
+    residual_amount numeric(18,4) NOT NULL,
+    reconciled_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE ops.reconciliations IS 'One row per metric, comparison, catalogue, currency and period, as reconciled last.';
+
+COMMENT ON COLUMN ops.reconciliations.reconciliation_id IS 'Our number of it.';
+
+COMMENT ON COLUMN ops.reconciliations.metric IS 'Metric that was compared.';
+
+COMMENT ON COLUMN ops.reconciliations.comparison IS 'What was compared: receipts_and_payments, receipts_and_stock, receipts_and_crm.';
+
+COMMENT ON COLUMN ops.reconciliations.catalogue IS 'Catalogue the sources of both sides share.';
+
+COMMENT ON COLUMN ops.reconciliations.currency_code IS 'Currency of the amounts; empty where they are none.';
+
+COMMENT ON COLUMN ops.reconciliations.first_day IS 'First day compared.';
+
+COMMENT ON COLUMN ops.reconciliations.last_day IS 'Last day compared.';
+
+COMMENT ON COLUMN ops.reconciliations.our_sources IS 'Sources of the system of record.';
+
+COMMENT ON COLUMN ops.reconciliations.their_sources IS 'Sources it was compared with.';
+
+COMMENT ON COLUMN ops.reconciliations.our_amount IS 'What the system of record says.';
+
+COMMENT ON COLUMN ops.reconciliations.their_amount IS 'What the other says.';
+
+COMMENT ON COLUMN ops.reconciliations.residual_amount IS 'What of their_amount - our_amount no record explains.';
+
+COMMENT ON COLUMN ops.reconciliations.reconciled_at IS 'When it was compared.';
+
+ALTER TABLE ops.reconciliations ALTER COLUMN reconciliation_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.reconciliations_reconciliation_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -5789,6 +5998,9 @@ ALTER TABLE ONLY marts.monthly_store_sales
 ALTER TABLE ONLY marts.published_figures
     ADD CONSTRAINT published_figures_pkey PRIMARY KEY (metric, business_date, store_id, source, channel, currency_code, known_at);
 
+ALTER TABLE ONLY marts.reconciliation
+    ADD CONSTRAINT reconciliation_pkey PRIMARY KEY (metric, comparison, catalogue, currency_code, first_day, last_day, class);
+
 ALTER TABLE ONLY marts.sales_funnel
     ADD CONSTRAINT sales_funnel_pkey PRIMARY KEY (month, funnel, stage_number);
 
@@ -5816,6 +6028,12 @@ ALTER TABLE ONLY ops.backup_ledger
 ALTER TABLE ONLY ops.check_results
     ADD CONSTRAINT check_results_pkey PRIMARY KEY (result_id);
 
+ALTER TABLE ONLY ops.discrepancies
+    ADD CONSTRAINT discrepancies_metric_comparison_catalogue_currency_code_cla_key UNIQUE (metric, comparison, catalogue, currency_code, class, reason);
+
+ALTER TABLE ONLY ops.discrepancies
+    ADD CONSTRAINT discrepancies_pkey PRIMARY KEY (discrepancy_id);
+
 ALTER TABLE ONLY ops.inbox_files
     ADD CONSTRAINT inbox_files_pkey PRIMARY KEY (file_id);
 
@@ -5842,6 +6060,15 @@ ALTER TABLE ONLY ops.mails
 
 ALTER TABLE ONLY ops.mails
     ADD CONSTRAINT mails_unsubscribe_token_key UNIQUE (unsubscribe_token);
+
+ALTER TABLE ONLY ops.reconciliation_findings
+    ADD CONSTRAINT reconciliation_findings_pkey PRIMARY KEY (reconciliation_id, finding_number);
+
+ALTER TABLE ONLY ops.reconciliations
+    ADD CONSTRAINT reconciliations_metric_comparison_catalogue_currency_code_f_key UNIQUE (metric, comparison, catalogue, currency_code, first_day, last_day);
+
+ALTER TABLE ONLY ops.reconciliations
+    ADD CONSTRAINT reconciliations_pkey PRIMARY KEY (reconciliation_id);
 
 ALTER TABLE ONLY ops.rejects
     ADD CONSTRAINT rejects_pkey PRIMARY KEY (reject_id);
@@ -6101,6 +6328,9 @@ ALTER TABLE ONLY ops.load_requests
 
 ALTER TABLE ONLY ops.mails
     ADD CONSTRAINT mails_notice_id_fkey FOREIGN KEY (notice_id) REFERENCES ops.alert_notices(notice_id);
+
+ALTER TABLE ONLY ops.reconciliation_findings
+    ADD CONSTRAINT reconciliation_findings_reconciliation_id_fkey FOREIGN KEY (reconciliation_id) REFERENCES ops.reconciliations(reconciliation_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY ops.rejects
     ADD CONSTRAINT rejects_load_id_fkey FOREIGN KEY (load_id) REFERENCES ops.loads(load_id);
@@ -7362,6 +7592,11 @@ GRANT SELECT ON TABLE marts.published_figures TO bi;
 GRANT SELECT ON TABLE marts.published_figures TO auditor;
 GRANT SELECT ON TABLE marts.published_figures TO web;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.reconciliation TO transformer;
+GRANT SELECT ON TABLE marts.reconciliation TO bi;
+GRANT SELECT ON TABLE marts.reconciliation TO auditor;
+GRANT SELECT ON TABLE marts.reconciliation TO web;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.sales_funnel TO transformer;
 GRANT SELECT ON TABLE marts.sales_funnel TO bi;
 GRANT SELECT ON TABLE marts.sales_funnel TO auditor;
@@ -7440,6 +7675,53 @@ GRANT SELECT(reason) ON TABLE ops.check_results TO auditor;
 GRANT SELECT(seconds) ON TABLE ops.check_results TO auditor;
 
 GRANT SELECT(checked_at) ON TABLE ops.check_results TO auditor;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE ops.discrepancies TO transformer;
+
+GRANT SELECT(discrepancy_id) ON TABLE ops.discrepancies TO auditor;
+GRANT SELECT(discrepancy_id) ON TABLE ops.discrepancies TO web;
+
+GRANT SELECT(metric) ON TABLE ops.discrepancies TO auditor;
+GRANT SELECT(metric) ON TABLE ops.discrepancies TO web;
+
+GRANT SELECT(comparison) ON TABLE ops.discrepancies TO auditor;
+GRANT SELECT(comparison) ON TABLE ops.discrepancies TO web;
+
+GRANT SELECT(catalogue) ON TABLE ops.discrepancies TO auditor;
+GRANT SELECT(catalogue) ON TABLE ops.discrepancies TO web;
+
+GRANT SELECT(currency_code) ON TABLE ops.discrepancies TO auditor;
+GRANT SELECT(currency_code) ON TABLE ops.discrepancies TO web;
+
+GRANT SELECT(class) ON TABLE ops.discrepancies TO auditor;
+GRANT SELECT(class) ON TABLE ops.discrepancies TO web;
+
+GRANT SELECT(reason) ON TABLE ops.discrepancies TO auditor;
+GRANT SELECT(reason) ON TABLE ops.discrepancies TO web;
+
+GRANT SELECT(amount) ON TABLE ops.discrepancies TO auditor;
+GRANT SELECT(amount) ON TABLE ops.discrepancies TO web;
+
+GRANT SELECT(first_day) ON TABLE ops.discrepancies TO auditor;
+GRANT SELECT(first_day) ON TABLE ops.discrepancies TO web;
+
+GRANT SELECT(last_day) ON TABLE ops.discrepancies TO auditor;
+GRANT SELECT(last_day) ON TABLE ops.discrepancies TO web;
+
+GRANT SELECT(status) ON TABLE ops.discrepancies TO auditor;
+GRANT SELECT(status) ON TABLE ops.discrepancies TO web;
+
+GRANT SELECT(canonical) ON TABLE ops.discrepancies TO auditor;
+GRANT SELECT(canonical) ON TABLE ops.discrepancies TO web;
+
+GRANT SELECT(decided_at) ON TABLE ops.discrepancies TO auditor;
+GRANT SELECT(decided_at) ON TABLE ops.discrepancies TO web;
+
+GRANT SELECT(first_seen_at) ON TABLE ops.discrepancies TO auditor;
+GRANT SELECT(first_seen_at) ON TABLE ops.discrepancies TO web;
+
+GRANT SELECT(last_seen_at) ON TABLE ops.discrepancies TO auditor;
+GRANT SELECT(last_seen_at) ON TABLE ops.discrepancies TO web;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.incidents TO transformer;
 
@@ -7566,6 +7848,33 @@ GRANT SELECT(subject) ON TABLE ops.mails TO web;
 
 GRANT SELECT(settled_at) ON TABLE ops.mails TO auditor;
 GRANT SELECT(settled_at) ON TABLE ops.mails TO web;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.reconciliation_findings TO transformer;
+GRANT SELECT ON TABLE ops.reconciliation_findings TO web;
+
+GRANT SELECT(reconciliation_id) ON TABLE ops.reconciliation_findings TO auditor;
+
+GRANT SELECT(finding_number) ON TABLE ops.reconciliation_findings TO auditor;
+
+GRANT SELECT(class) ON TABLE ops.reconciliation_findings TO auditor;
+
+GRANT SELECT(reason) ON TABLE ops.reconciliation_findings TO auditor;
+
+GRANT SELECT(business_date) ON TABLE ops.reconciliation_findings TO auditor;
+
+GRANT SELECT(store_id) ON TABLE ops.reconciliation_findings TO auditor;
+
+GRANT SELECT(product_id) ON TABLE ops.reconciliation_findings TO auditor;
+
+GRANT SELECT(amount) ON TABLE ops.reconciliation_findings TO auditor;
+
+GRANT SELECT(our_raw_ids) ON TABLE ops.reconciliation_findings TO auditor;
+
+GRANT SELECT(their_raw_ids) ON TABLE ops.reconciliation_findings TO auditor;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.reconciliations TO transformer;
+GRANT SELECT ON TABLE ops.reconciliations TO auditor;
+GRANT SELECT ON TABLE ops.reconciliations TO web;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.rejects TO transformer;
 

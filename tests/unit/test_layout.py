@@ -18,6 +18,7 @@ ASSETS = (
     "transforms/core",
     "transforms/marts",
     "transforms/checks",
+    "transforms/comparisons",
     "transforms/receipts",
     "transforms/metrics",
     "transforms/goals",

@@ -9,7 +9,9 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SELECTS = sorted(
-    path for folder in ("core", "marts", "receipts") for path in (CHECKOUT / "transforms" / folder).glob("*.sql")
+    path
+    for folder in ("core", "marts", "receipts", "comparisons")
+    for path in (CHECKOUT / "transforms" / folder).glob("*.sql")
 )
 RUN_PARAMETERS = {"source", "catalogue", "currency_code", "known_at", "time_zone", "raw_ids_per_document"}
 each_select = pytest.mark.parametrize("path", SELECTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -74,6 +76,7 @@ def test_parameters_are_those_the_run_gives(path: Path) -> None:
 
     given = {
         "receipts": {"first_day", "last_day", "currencies", "with_use"},
+        "comparisons": {"first_day", "last_day", "window_days", "ours", "theirs", "currency"},
     }.get(path.parent.name, RUN_PARAMETERS)
     assert used <= given
     assert not re.search(r"%(?!\(\w+\)s|%)", statement(path)), "a percent sign of its own is written twice"
