@@ -24,7 +24,7 @@ from panpan.alerting.evaluate import evaluate, leave_heartbeat
 from panpan.errors import PanpanError
 from panpan.ingest import inbox, sources
 from panpan.ingest.run import trigger_waiting
-from panpan.settings import Settings, load_settings
+from panpan.settings import Settings, load_settings, refuse_weak_secrets
 from transforms.contract import load_contracts
 from transforms.goals import refresh_goals
 from transforms.periods import business_today
@@ -187,6 +187,7 @@ def main() -> None:
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     settings = load_settings()
+    refuse_weak_secrets(settings)
     discard_unpublished(settings)
     with connect(settings, "transformer") as connection:
         sources.sync_source_settings(connection, load_contracts(settings.own_contracts).values(), settings)

@@ -8,6 +8,7 @@ working folder, `$PANPAN_HOME/settings.env` (written by `panpan init`: generated
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,14 @@ from panpan.errors import SettingsError
 PREFIX = "PANPAN_"
 CHECKOUT = Path(__file__).resolve().parents[1]
 HOME_FILE = "settings.env"
+FILE_SUFFIX = "_FILE"
+WEAK_LENGTH = 16
+KNOWN_DEFAULTS = ("password", "postgres", "admin", "changeme", "change-me", "secret", "metabase", "n8n", "example")
+# Given by somebody else's server, whose rules hold.
+MADE_BY_OTHERS = (
+    "pos_api_token", "crm_token", "inventory_token", "smtp_password", "offsite_access_key", "offsite_secret_key",
+    "metabase_admin_password",
+)  # fmt: skip
 
 
 class Settings(BaseSettings):
@@ -237,7 +246,7 @@ def load_settings(**given: Any) -> Settings:
     try:
         return Settings(
             _env_file=(home / HOME_FILE, ".env"),
-            **{**given, "home": home},
+            **{**secrets_from_files(), **given, "home": home},
         )
     except ValidationError as error:
         faults = sorted({f"{PREFIX}{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()})
@@ -249,9 +258,71 @@ def load_settings(**given: Any) -> Settings:
         ) from None
 
 
+def files_of_secrets() -> dict[str, Path]:
+    """Secret -> file named by `PANPAN_<SECRET>_FILE`, the way of Docker secrets."""
+    names = {name: PREFIX + name.upper() + FILE_SUFFIX for name in Settings.model_fields if is_secret(name)}
+    return {name: Path(os.environ[variable]) for name, variable in names.items() if os.environ.get(variable)}
+
+
+def secrets_from_files() -> dict[str, str]:
+    """
+    Secret -> content of its file, without the line end.
+
+    Errors: SettingsError when a file can't be read or is empty, or the secret is given as a value too.
+    """
+    found = {}
+    for name, file in files_of_secrets().items():
+        variable = PREFIX + name.upper()
+        if os.environ.get(variable):
+            raise SettingsError(
+                f"{variable} and {variable}{FILE_SUFFIX} are both set",
+                cause="one of them would be overlooked",
+                next="unset one of the two",
+            )
+        try:
+            found[name] = file.read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise SettingsError(f"{variable}{FILE_SUFFIX} can't be read", cause=f"{file}: {error.strerror}") from None
+        if not found[name]:
+            raise SettingsError(f"{variable}{FILE_SUFFIX} names an empty file", cause=str(file))
+    return found
+
+
+def is_secret(name: str) -> bool:
+    """Whether a setting is a secret."""
+    return Settings.model_fields[name].annotation in (SecretStr, SecretStr | None)
+
+
+def weak_secrets(values: Mapping[str, str]) -> list[str]:
+    """Of secrets by name those that can be guessed: short, well known, their own name, of few different signs."""
+    return [
+        PREFIX + name.upper()
+        for name, value in values.items()
+        if name not in MADE_BY_OTHERS
+        and (len(value) < WEAK_LENGTH or len(set(value)) < 8 or value.lower() in (*KNOWN_DEFAULTS, name))
+    ]
+
+
+def secret_values(settings: Settings) -> dict[str, str]:
+    """Every secret that is set, by the name of its setting."""
+    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    return {name: value.get_secret_value() for name, value in values.items() if isinstance(value, SecretStr)}
+
+
+def refuse_weak_secrets(settings: Settings) -> None:
+    """Errors: SettingsError naming the secrets nothing should be started with."""
+    if weak := weak_secrets(secret_values(settings)):
+        raise SettingsError(
+            "nothing is started with secrets that can be guessed",
+            cause=f"shorter than {WEAK_LENGTH} signs, well known, or of few different signs: {', '.join(weak)}",
+            next="remove their lines from settings.env or the environment, then bin/panpan init makes others",
+        )
+
+
 def unknown_variables() -> list[str]:
     """`PANPAN_*` variables of the process that no setting reads."""
     known = {PREFIX + "DEBUG"} | {PREFIX + name.upper() for name in Settings.model_fields}
+    known |= {PREFIX + name.upper() + FILE_SUFFIX for name in files_of_secrets()}
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
 

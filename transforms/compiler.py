@@ -160,7 +160,7 @@ def keep_plan(settings: Settings, plan: Plan) -> None:
     file = _plan_file(settings, plan.plan_id)
     if file.is_file():
         return
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(mode=0o700, exist_ok=True)
     query = plan.query
     kept = {
         "metric": query.metric,

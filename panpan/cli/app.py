@@ -31,6 +31,7 @@ from panpan.cli import (
     rejects,
     roles,
     rules,
+    secrets,
     servers,
     sources,
     testing,
@@ -70,6 +71,7 @@ for concern in (
     bench,
     roles,
     users,
+    secrets,
 ):
     concern.register(app)
 

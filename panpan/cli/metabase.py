@@ -29,8 +29,9 @@ from metabase.provision import claim, ensure_key, enter, look_at, need_url
 from panpan.cli import output
 from panpan.cli.options import AsJson, Home
 from panpan.errors import CheckFailed
-from panpan.local.files import lock, write_private
-from panpan.settings import CHECKOUT, HOME_FILE, PREFIX, Settings, load_settings
+from panpan.local.files import lock
+from panpan.local.initialise import keep_setting
+from panpan.settings import CHECKOUT, Settings, load_settings
 
 
 class FileKind(StrEnum):
@@ -227,17 +228,6 @@ def certified_marts(catalogue: Catalogue, mails: Mails) -> set[str]:
 
 def memory_of(settings: Settings) -> Memory:
     return Memory(settings.home / MEMORY_FILE)
-
-
-def keep_setting(home: Path, name: str, value: str) -> None:
-    """Write one secret into the home's settings file, in place of the one that was there."""
-    file = home / HOME_FILE
-    key = f"{PREFIX}{name.upper()}="
-    with lock(home / "run" / "init.lock"):
-        lines = file.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if not line.startswith(key)]
-        write_private(file, "\n".join([*kept, f"{key}{value}"]) + "\n")
-        file.chmod(0o600)
 
 
 def say(sentence: str) -> None:

@@ -16,16 +16,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
-from pydantic import SecretStr
 
 from backups.errors import BackupError
 from backups.key import read_key
 from panpan.doctor.check import Checks, Verdict, bad, none_of, well
-from panpan.settings import CHECKOUT, HOME_FILE, PREFIX, Settings, unknown_variables
+from panpan.settings import CHECKOUT, HOME_FILE, PREFIX, Settings, secret_values, unknown_variables, weak_secrets
 
-WEAK_LENGTH = 16
-KNOWN_DEFAULTS = {"password", "postgres", "admin", "changeme", "change-me", "secret", "metabase", "n8n", "example"}
-CHOSEN_BY_PEOPLE = {"smtp_password", "offsite_access_key", "offsite_secret_key"}  # given by somebody else
 PRIVATE_FILES = (HOME_FILE, "backup.key", "users.json", "n8n/api_key", "n8n/deployed.json")
 PRIVATE_FOLDERS = ("inbox", "formatted", "archive", "logs", "n8n", "backups", "postgres")
 SCANNED_BYTES = 2 * 2**20  # of each log, its end
@@ -57,7 +53,7 @@ def look(settings: Settings) -> Private:
     values = secret_values(settings)
     return Private(
         unknown_settings=unknown_variables(),
-        weak=weak(values),
+        weak=weak_secrets(values),
         repeated=repeated(values),
         open_files=open_files(settings.home),
         foreign_files=foreign_files(settings.home),
@@ -68,22 +64,6 @@ def look(settings: Settings) -> Private:
         plain_urls=[name for name in URLS if is_plain(getattr(settings, name))],
         plain_mail=plain_mail(settings),
     )
-
-
-def secret_values(settings: Settings) -> dict[str, str]:
-    """Every secret that is set, by the name of its setting."""
-    values = {name: getattr(settings, name) for name in Settings.model_fields}
-    return {name: value.get_secret_value() for name, value in values.items() if isinstance(value, SecretStr)}
-
-
-def weak(values: dict[str, str]) -> list[str]:
-    """Secrets that can be guessed: short, well known, or of few different characters."""
-    return [
-        PREFIX + name.upper()
-        for name, value in values.items()
-        if name not in CHOSEN_BY_PEOPLE
-        and (len(value) < WEAK_LENGTH or value.lower() in KNOWN_DEFAULTS or len(set(value)) < 8)
-    ]
 
 
 def repeated(values: dict[str, str]) -> list[str]:

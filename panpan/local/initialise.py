@@ -4,9 +4,12 @@ Make a home ready: its folders, generated secrets and chosen ports, written once
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -14,9 +17,10 @@ from pydantic import SecretStr
 
 from panpan.local.files import lock, write_private
 from panpan.local.ports import choose_ports
-from panpan.settings import HOME_FILE, PREFIX, Settings, load_settings
+from panpan.settings import HOME_FILE, PREFIX, Settings, files_of_secrets, load_settings
 
 FOLDERS = ("inbox", "formatted", "archive", "sources", "logs", "run", "n8n")
+AGES = "secrets.json"
 SECRET_BYTES = 24
 HEADING = "# Secrets and ports of this home, written by `panpan init`. Private; never overwritten.\n"
 
@@ -54,6 +58,7 @@ def complete_settings_file(file: Path) -> None:
         write_private(file, text)
         lines = [f"{PREFIX}{name.upper()}={value}\n" for name, value in new_values(missing, file)]
         append_line(file, "".join(lines))
+        keep_ages(file.parent, [name for name in missing if Settings.model_fields[name].annotation is SecretStr])
     file.chmod(0o600)
 
 
@@ -61,6 +66,30 @@ def append_line(file: Path, line: str) -> None:
     """Add to the settings file, replaced as a whole, mode 0600."""
     text = file.read_text(encoding="utf-8")
     write_private(file, (text if text.endswith("\n") else text + "\n") + line)
+
+
+def keep_setting(home: Path, name: str, value: str) -> None:
+    """Write one secret into the home's settings file, in place of the one that was there."""
+    file = home / HOME_FILE
+    key = f"{PREFIX}{name.upper()}="
+    with lock(home / "run" / "init.lock"):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if not line.startswith(key)]
+        write_private(file, "\n".join([*kept, f"{key}{value}"]) + "\n")
+
+
+def read_ages(home: Path) -> dict[str, str]:
+    """Secret -> since when it is as it is, ISO 8601; those of before this was written down are not in it."""
+    with suppress(OSError, ValueError):
+        ages: dict[str, str] = json.loads((home / AGES).read_text(encoding="utf-8"))
+        return ages
+    return {}
+
+
+def keep_ages(home: Path, names: Iterable[str]) -> None:
+    """Remember that some secrets are new now."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    write_private(home / AGES, json.dumps({**read_ages(home), **dict.fromkeys(names, now)}, indent=1))
 
 
 def required_fields() -> list[str]:
@@ -71,7 +100,7 @@ def required_fields() -> list[str]:
 def given_fields(file: Path) -> set[str]:
     """Names of the fields given by the settings file, the environment or `.env`."""
     names = {*dotenv_values(file), *dotenv_values(".env"), *os.environ}
-    return {name.removeprefix(PREFIX).lower() for name in names if name.startswith(PREFIX)}
+    return {name.removeprefix(PREFIX).lower() for name in names if name.startswith(PREFIX)} | set(files_of_secrets())
 
 
 def new_values(names: Iterable[str], file: Path) -> list[tuple[str, str]]:

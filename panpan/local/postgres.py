@@ -27,6 +27,7 @@ from panpan.local.files import write_private
 from panpan.local.ports import require_free
 from panpan.local.postgres_program import SHARED, program_folder, server_version
 from panpan.local.process import Daemon
+from panpan.local.rotation_note import before
 from panpan.settings import Settings
 
 START_SECONDS = 120  # recovery after a crash replays up to 4 GB of log
@@ -95,7 +96,29 @@ def daemon(settings: Settings) -> Daemon:
 
 
 def accepts(settings: Settings) -> bool:
-    """Whether the server lets the superuser in; the password is this home's, so it is this home's server."""
+    """
+    Whether the server lets the superuser in; the password is this home's, so it is this home's server.
+
+    While the superuser's own password is being changed, either of the two will do.
+    """
+    earlier = before(settings)
+    return lets_in(settings) or (earlier is not None and lets_in(earlier))
+
+
+def take_up_password(settings: Settings) -> None:
+    """Give the superuser the password of the settings, when a change of it was begun and the server has the old one."""
+    earlier = before(settings)
+    if earlier is None or lets_in(settings):
+        return
+    with connect(earlier, "postgres", "postgres") as connection, connection.cursor() as cursor:
+        verifier = encrypt_password(
+            settings.postgres_password.get_secret_value(), "postgres", connection, "scram-sha-256"
+        )
+        cursor.execute(sql.SQL("alter role postgres password {}").format(sql.Literal(verifier)))
+
+
+def lets_in(settings: Settings) -> bool:
+    """Whether the server takes the superuser's password as it is in the settings."""
     try:
         with connect(settings, "postgres", "postgres"):
             return True

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from db.connection import connect
 from db.migrate import migrate
 from panpan.errors import PanpanError
-from panpan.local import mail_catcher, n8n, postgres
+from panpan.local import mail_catcher, n8n, postgres, rotation
 from panpan.local.files import lock
 from panpan.local.n8n_deploy import deploy_workflows
 from panpan.local.n8n_install import install, install_folder, pinned_version
 from panpan.local.process import Daemon, memory_bytes
 from panpan.local.programs import Program
-from panpan.settings import Settings
+from panpan.settings import Settings, refuse_weak_secrets
 
 SIMULATE = "simulate"
 MAILS = "mails"
@@ -74,20 +74,35 @@ def up(
 
     only: names of servers to start, None for all; simulate: also the simulated source systems.
     Gives the names of the servers started now.
-    Errors: PanpanError of the step that failed; what this call had started is stopped again.
+    Errors: PanpanError of the step that failed; what this call had started is stopped again. SettingsError when a
+    secret can be guessed; nothing is started then.
     """
+    refuse_weak_secrets(settings)
     with lock(settings.home / "run" / "up.lock"):
         started: list[Server] = []
+        settings = rotation.decided(settings)
         try:
             for server in _wanted(settings, only, simulate):
                 if server.daemon(settings).process() is None:
                     started.append(server)
+                    if server.name == "n8n":
+                        rotation.finish(settings)  # its key may have been about to change
                 server.start(settings, step)
         except BaseException:  # also when interrupted
             for server in reversed(started):
                 server.stop(settings)
             raise
+        if postgres.accepts(settings):
+            rotation.finish(settings, restart)
         return [server.name for server in started]
+
+
+def restart(settings: Settings, names: Collection[str]) -> None:
+    """Stop those of the servers that run and start them with the settings as they are now."""
+    for server in SERVERS:
+        if server.name in names and server.daemon(settings).process() is not None:
+            server.stop(settings)
+            server.start(settings, nullcontext)
 
 
 def down(settings: Settings, *, step: Step = nullcontext) -> list[str]:
@@ -144,6 +159,7 @@ def _start_postgres(settings: Settings, step: Step) -> None:
     if not postgres.accepts(settings):
         with step("starting PostgreSQL"):
             postgres.start(settings)
+    postgres.take_up_password(settings)
     with step("migrating the database"):
         postgres.create_n8n_database(settings)
         migrate(settings)

@@ -14,7 +14,7 @@ import uvicorn
 
 from metabase.charts import warm_up
 from panpan.errors import PanpanError
-from panpan.settings import load_settings
+from panpan.settings import load_settings, refuse_weak_secrets
 from panpan.web.app import build_app
 
 
@@ -25,6 +25,7 @@ def main() -> int:
     host = parser.parse_args().host
     try:
         settings = load_settings()
+        refuse_weak_secrets(settings)
         app = build_app(settings, host=host)
     except PanpanError as error:
         lines = {"error": error.message, "cause": error.explained_cause(), "next": error.next}

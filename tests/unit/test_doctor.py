@@ -294,7 +294,7 @@ def test_secrets_are_judged_without_being_told() -> None:
     strong = "kJ8-fake-but-long-enough"
     values = {"bi_password": "short", "owner_password": strong, "n8n_owner_password": strong, "smtp_password": "given"}
 
-    assert private.weak(values) == ["PANPAN_BI_PASSWORD"]
+    assert private.weak_secrets(values) == ["PANPAN_BI_PASSWORD"]
     assert private.repeated(values) == ["PANPAN_OWNER_PASSWORD", "PANPAN_N8N_OWNER_PASSWORD"]
 
 
