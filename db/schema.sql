@@ -1034,6 +1034,17 @@ $$;
 
 COMMENT ON FUNCTION ops.refuse_change_of_ledger() IS 'Keeps the backup ledger append-only, for its owner too.';
 
+CREATE FUNCTION ops.refuse_change_of_log() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    raise exception 'ops.change_log is append-only: % refused', lower(tg_op);
+end
+$$;
+
+COMMENT ON FUNCTION ops.refuse_change_of_log() IS 'Keeps the change log append-only, for its owner too.';
+
 CREATE FUNCTION ops.register_file(p_file_id bigint, p_workflow text, p_execution_id text, p_run_key text) RETURNS TABLE(load_id bigint, status text, reason text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4766,6 +4777,36 @@ ALTER TABLE ops.alert_silences ALTER COLUMN silence_id ADD GENERATED ALWAYS AS I
     CACHE 1
 );
 
+CREATE TABLE ops.answer_times (
+    answer_id bigint NOT NULL,
+    answered_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    kind text NOT NULL,
+    is_answered boolean NOT NULL,
+    seconds numeric(12,3) NOT NULL,
+    CONSTRAINT answer_times_kind_is_known_check CHECK ((kind = ANY (ARRAY['ask'::text, 'trace'::text, 'value'::text])))
+);
+
+COMMENT ON TABLE ops.answer_times IS 'One row per question asked of the program: how long the answer took, not what was asked.';
+
+COMMENT ON COLUMN ops.answer_times.answer_id IS 'Our number of the row.';
+
+COMMENT ON COLUMN ops.answer_times.answered_at IS 'When it was answered or refused.';
+
+COMMENT ON COLUMN ops.answer_times.kind IS 'What was asked: ask, trace or value.';
+
+COMMENT ON COLUMN ops.answer_times.is_answered IS 'Whether there was a figure.';
+
+COMMENT ON COLUMN ops.answer_times.seconds IS 'From the question to the answer.';
+
+ALTER TABLE ops.answer_times ALTER COLUMN answer_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.answer_times_answer_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE ops.applied_migrations (
     name text NOT NULL,
     sha256 text NOT NULL,
@@ -4788,6 +4829,41 @@ ALTER TABLE ops.backup_ledger ALTER COLUMN entry_id ADD GENERATED ALWAYS AS IDEN
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE ops.change_log (
+    change_id bigint NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    changed_by text NOT NULL,
+    reason text NOT NULL,
+    kind text NOT NULL,
+    subject text NOT NULL,
+    before text,
+    after text,
+    previous_hash text NOT NULL,
+    entry_hash text NOT NULL
+);
+
+COMMENT ON TABLE ops.change_log IS 'One row per change of a definition, approval or review, chained by hashes. Append-only.';
+
+COMMENT ON COLUMN ops.change_log.change_id IS 'Number of the entry, without gaps from 1.';
+
+COMMENT ON COLUMN ops.change_log.changed_at IS 'When it was noted.';
+
+COMMENT ON COLUMN ops.change_log.changed_by IS 'Who did it: a person, or the account the program noticed it under.';
+
+COMMENT ON COLUMN ops.change_log.reason IS 'Why, in the words of who did it.';
+
+COMMENT ON COLUMN ops.change_log.kind IS 'What changed: metric, contract, rule, check, alert, role, ..., or what was done: proposal, approval, review.';
+
+COMMENT ON COLUMN ops.change_log.subject IS 'What it is called: a file, or a metric.';
+
+COMMENT ON COLUMN ops.change_log.before IS 'What it said before; empty when it is new.';
+
+COMMENT ON COLUMN ops.change_log.after IS 'What it says since; empty when it is gone.';
+
+COMMENT ON COLUMN ops.change_log.previous_hash IS 'Hash of the entry before; of the first one 64 zeros.';
+
+COMMENT ON COLUMN ops.change_log.entry_hash IS 'SHA-256 over all other columns, each with its length.';
 
 CREATE TABLE ops.check_results (
     result_id bigint NOT NULL,
@@ -5366,6 +5442,20 @@ COMMENT ON COLUMN ops.source_settings.system IS 'System it belongs to (pos, crm,
 COMMENT ON COLUMN ops.source_settings.settings IS 'Kind (files, api, retired), webhook, and addresses, pages and limits of the API or the inbox.';
 
 COMMENT ON COLUMN ops.source_settings.updated_at IS 'When the settings last changed.';
+
+CREATE TABLE ops.truth_scores (
+    scored_on date NOT NULL,
+    measures jsonb NOT NULL,
+    scored_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE ops.truth_scores IS 'One row per day: how far there is one truth, measure by measure.';
+
+COMMENT ON COLUMN ops.truth_scores.scored_on IS 'The day.';
+
+COMMENT ON COLUMN ops.truth_scores.measures IS 'Each measure with its share or count and what it was made of.';
+
+COMMENT ON COLUMN ops.truth_scores.scored_at IS 'When it was last worked out for the day.';
 
 CREATE TABLE ops.watermarks (
     source text NOT NULL,
@@ -6019,11 +6109,20 @@ ALTER TABLE ONLY ops.alert_silences
 ALTER TABLE ONLY ops.alert_states
     ADD CONSTRAINT alert_states_pkey PRIMARY KEY (rule, labels);
 
+ALTER TABLE ONLY ops.answer_times
+    ADD CONSTRAINT answer_times_pkey PRIMARY KEY (answer_id);
+
 ALTER TABLE ONLY ops.applied_migrations
     ADD CONSTRAINT applied_migrations_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY ops.backup_ledger
     ADD CONSTRAINT backup_ledger_pkey PRIMARY KEY (entry_id);
+
+ALTER TABLE ONLY ops.change_log
+    ADD CONSTRAINT change_log_entry_hash_key UNIQUE (entry_hash);
+
+ALTER TABLE ONLY ops.change_log
+    ADD CONSTRAINT change_log_pkey PRIMARY KEY (change_id);
 
 ALTER TABLE ONLY ops.check_results
     ADD CONSTRAINT check_results_pkey PRIMARY KEY (result_id);
@@ -6087,6 +6186,9 @@ ALTER TABLE ONLY ops.runs
 
 ALTER TABLE ONLY ops.source_settings
     ADD CONSTRAINT source_settings_pkey PRIMARY KEY (source);
+
+ALTER TABLE ONLY ops.truth_scores
+    ADD CONSTRAINT truth_scores_pkey PRIMARY KEY (scored_on);
 
 ALTER TABLE ONLY ops.watermarks
     ADD CONSTRAINT watermarks_pkey PRIMARY KEY (source, entity);
@@ -6219,7 +6321,11 @@ CREATE INDEX published_figures_business_date_idx ON marts.published_figures USIN
 
 CREATE INDEX alert_events_rule_idx ON ops.alert_events USING btree (rule, happened_at);
 
+CREATE INDEX answer_times_answered_at_idx ON ops.answer_times USING btree (answered_at);
+
 CREATE INDEX backup_ledger_set_name_idx ON ops.backup_ledger USING btree (set_name, event);
+
+CREATE INDEX change_log_kind_subject_idx ON ops.change_log USING btree (kind, subject, change_id DESC);
 
 CREATE INDEX check_results_checked_at_idx ON ops.check_results USING btree (checked_at);
 
@@ -6262,6 +6368,8 @@ CREATE INDEX documents_load_id_idx ON raw_pos.documents USING btree (load_id);
 CREATE TRIGGER alert_events_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ops.alert_events FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change_of_alert_events();
 
 CREATE TRIGGER backup_ledger_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ops.backup_ledger FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change_of_ledger();
+
+CREATE TRIGGER change_log_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ops.change_log FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change_of_log();
 
 ALTER TABLE ONLY core.customer_sources
     ADD CONSTRAINT customer_sources_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES core.customers(customer_id);
@@ -6525,6 +6633,8 @@ GRANT ALL ON FUNCTION ops.refresh_statistics(table_name regclass) TO transformer
 REVOKE ALL ON FUNCTION ops.refuse_change_of_alert_events() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ops.refuse_change_of_ledger() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ops.refuse_change_of_log() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ops.register_file(p_file_id bigint, p_workflow text, p_execution_id text, p_run_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION ops.register_file(p_file_id bigint, p_workflow text, p_execution_id text, p_run_key text) TO loader;
@@ -7656,8 +7766,32 @@ GRANT SELECT(ends_at) ON TABLE ops.alert_silences TO web;
 GRANT SELECT(ended_at) ON TABLE ops.alert_silences TO auditor;
 GRANT SELECT(ended_at) ON TABLE ops.alert_silences TO web;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE ops.answer_times TO transformer;
+GRANT SELECT ON TABLE ops.answer_times TO auditor;
+GRANT SELECT ON TABLE ops.answer_times TO web;
+
 GRANT SELECT ON TABLE ops.applied_migrations TO auditor;
 GRANT SELECT ON TABLE ops.applied_migrations TO web;
+
+GRANT SELECT,INSERT ON TABLE ops.change_log TO transformer;
+
+GRANT SELECT(change_id) ON TABLE ops.change_log TO auditor;
+GRANT SELECT(change_id) ON TABLE ops.change_log TO web;
+
+GRANT SELECT(changed_at) ON TABLE ops.change_log TO auditor;
+GRANT SELECT(changed_at) ON TABLE ops.change_log TO web;
+
+GRANT SELECT(kind) ON TABLE ops.change_log TO auditor;
+GRANT SELECT(kind) ON TABLE ops.change_log TO web;
+
+GRANT SELECT(subject) ON TABLE ops.change_log TO auditor;
+GRANT SELECT(subject) ON TABLE ops.change_log TO web;
+
+GRANT SELECT(previous_hash) ON TABLE ops.change_log TO auditor;
+GRANT SELECT(previous_hash) ON TABLE ops.change_log TO web;
+
+GRANT SELECT(entry_hash) ON TABLE ops.change_log TO auditor;
+GRANT SELECT(entry_hash) ON TABLE ops.change_log TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.check_results TO transformer;
 GRANT SELECT ON TABLE ops.check_results TO web;
@@ -7945,6 +8079,10 @@ GRANT SELECT(known_at) ON TABLE ops.runs TO web;
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.source_settings TO transformer;
 GRANT SELECT ON TABLE ops.source_settings TO auditor;
 GRANT SELECT ON TABLE ops.source_settings TO web;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE ops.truth_scores TO transformer;
+GRANT SELECT ON TABLE ops.truth_scores TO auditor;
+GRANT SELECT ON TABLE ops.truth_scores TO web;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.watermarks TO transformer;
 GRANT SELECT ON TABLE ops.watermarks TO auditor;

@@ -22,6 +22,8 @@ from db.connection import connect
 from panpan.alerting import courier
 from panpan.alerting.evaluate import evaluate, leave_heartbeat
 from panpan.errors import PanpanError
+from panpan.governance import definitions
+from panpan.governance.score import score
 from panpan.ingest import inbox, sources
 from panpan.ingest.run import trigger_waiting
 from panpan.settings import Settings, load_settings, refuse_weak_secrets
@@ -34,6 +36,8 @@ from transforms.run import discard_unpublished, run
 log = logging.getLogger("panpan.worker")
 LISTEN_SECONDS = 5
 GOAL_SECONDS = 3600  # a goal's file may have changed
+DEFINITION_SECONDS = 300
+SCORE_SECONDS = 6 * 3600
 CHECK_SECONDS = 900  # silence is noticed though nothing arrives that would wake the transform
 
 
@@ -56,6 +60,8 @@ class Worker:
             "checks": (self._check, CHECK_SECONDS),
             "alerts": (self._judge_alerts, self._settings.alert_seconds),
             "goals": (self._refresh_goals, GOAL_SECONDS),
+            "definitions": (self._note_definitions, DEFINITION_SECONDS),
+            "truth": (self._score, SCORE_SECONDS),
         }
         for name, (job, seconds) in jobs.items():
             self._scheduler.add_job(
@@ -141,6 +147,15 @@ class Worker:
             log.info("alerts: notices=%d sent=%d %s", sum(done.notices.values()), delivery.sent, delivery.failure or "")
         if not done.busy:
             leave_heartbeat(self._settings, done, now)
+
+    def _note_definitions(self) -> None:
+        """Whatever is defined otherwise than it was goes into the change log."""
+        for entry in definitions.record(self._settings):
+            log.info("change %s noted: %s", entry.change_id, entry.subject)
+
+    def _score(self) -> None:
+        """Keep how far there is one truth today."""
+        score(self._settings, business_today(self._settings))
 
     def _daily_backup(self) -> None:
         """Make, prove, copy and prune when the ledger shows none since the hour; does nothing otherwise."""

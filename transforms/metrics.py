@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from panpan.errors import ContractError, UsageError
+from panpan.settings import home_folder
 
 FOLDER = Path(__file__).parent / "metrics"
 CURRENCY = "currency_code"
@@ -122,6 +123,11 @@ class Metric(_Strict):
         return list(dict.fromkeys(name for reading in self.readings for name in reading.dimensions))
 
     @property
+    def other_names(self) -> list[str]:
+        """What people also call it, in every language."""
+        return [text for texts in self.synonyms.values() for text in texts]
+
+    @property
     def is_by_currency(self) -> bool:
         """Whether each currency has a figure of its own."""
         return self.unit == CURRENCY_UNIT or self.per_currency
@@ -133,17 +139,27 @@ class Metric(_Strict):
         return (self.additive.product if dimension in PRODUCT_DIMENSIONS else self.additive.store) == "yes"
 
 
-def load_metrics(folder: Path = FOLDER) -> dict[str, Metric]:
-    """All metrics by name. Errors: ContractError naming the file and its faults."""
-    metrics = {}
-    for path in sorted(folder.glob("*.yaml")):
+def own_metrics(home: Path) -> Path:
+    """Folder of a home's own metrics, put there by `metrics propose`."""
+    return home / "metrics"
+
+
+def load_metrics(folder: Path | None = None) -> dict[str, Metric]:
+    """
+    All metrics by name: those of a folder, else the shipped ones and the home's own.
+
+    Errors: ContractError naming the file and its faults.
+    """
+    folders = [folder] if folder else [FOLDER, own_metrics(home_folder())]
+    metrics: dict[str, Metric] = {}
+    for path in [path for each in folders for path in sorted(each.glob("*.yaml"))]:
         try:
             metric = _read(path, path.stat().st_mtime_ns)
         except (ValidationError, yaml.YAMLError) as error:
             raise ContractError(
                 f"metric {path.name} is wrong", cause="; ".join(_faults(error)), next=f"correct {path}"
             ) from error
-        metrics[metric.name] = metric
+        metrics.setdefault(metric.name, metric)  # one definition: a shipped one is never replaced
     return metrics
 
 

@@ -22,6 +22,8 @@ from panpan.ask import rewriter
 from panpan.ask.grammar import Ranking, Reading, Refused, Understood, parse
 from panpan.ask.lexicon import Known, Lexicon, build
 from panpan.ask.phrasing import question_of
+from panpan.governance.approval import standings
+from panpan.governance.score import timed
 from panpan.settings import Settings
 from transforms.compiler import Answer, Plan, evaluate
 from transforms.metrics import CURRENCY, load_metrics
@@ -80,8 +82,15 @@ def ask(settings: Settings, question: str, today: date) -> Reply:
     Answer a question, or say why not.
 
     A question the grammar doesn't know goes to the rewriter where one is set; what comes back is a question to the
-    same grammar. Errors: DatabaseError.
+    same grammar. How long it took is kept, not what was asked. Errors: DatabaseError.
     """
+    with timed(settings, "ask") as answer:
+        reply = _ask(settings, question, today)
+        answer.is_answered = reply.is_answered
+    return reply
+
+
+def _ask(settings: Settings, question: str, today: date) -> Reply:
     with connect(settings, "bi") as connection:
         lexicon = build(load_metrics(), read_known(connection, today))
     parsed, read_as = parse(question, lexicon, today), None
@@ -196,13 +205,13 @@ def _citation(settings: Settings, answer: Answer) -> dict[str, Any]:
         "question": metric.question,
         "definition": metric.definition,
         "version": metric.version,
-        "state": "approved",
+        "state": standings(settings)[metric.name].word(plan.asked_on),
         "unit": metric.unit,
         "owner": metric.owner,
         "system_of_record": metric.system_of_record,
         "as_of": answer.as_of,
         "freshness": read_freshness(settings),
-        "quality": "not checked",
+        "quality": read_quality(settings),
         "plan_id": plan.plan_id,
         "sql": plan.sql,
         "parameters": {name: str(value) for name, value in plan.parameters.items()},
@@ -229,6 +238,17 @@ def read_freshness(settings: Settings) -> list[dict[str, Any]]:
             }
             for row in cursor.fetchall()
         ]
+
+
+def read_quality(settings: Settings) -> str:
+    """What the checks of the data say, in one sentence."""
+    with connect(settings, "bi") as connection, connection.cursor() as cursor:
+        cursor.execute(_sql("checks"))
+        [(failed, warned, unknown, count)] = cursor.fetchall()
+    if not count:
+        return "no check has been made yet"
+    found = [f"{failed} failed", *([f"{warned} warn"] if warned else []), *([f"{unknown} unknown"] if unknown else [])]
+    return f"all {count} checks passed" if not failed + warned + unknown else f"of {count} checks {', '.join(found)}"
 
 
 def _nearest(refused: Refused, lexicon: Lexicon, today: date) -> list[str]:

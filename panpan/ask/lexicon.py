@@ -186,13 +186,8 @@ def _metric_words(metrics: Mapping[str, Metric]) -> Iterator[tuple[str, Meaning]
     extra = vocabulary().metrics
     for name, metric in metrics.items():
         spoken = name.replace("_", " ")
-        for text in (spoken, f"metric {spoken}", metric.question, *synonyms(metric), *extra.get(name, [])):
+        for text in (spoken, f"metric {spoken}", metric.question, *metric.other_names, *extra.get(name, [])):
             yield text, MetricWord(name)
-
-
-def synonyms(metric: Metric) -> list[str]:
-    """The metric's other names, in every language."""
-    return [text for texts in metric.synonyms.values() for text in texts]
 
 
 def _value_words(known: Known) -> Iterator[tuple[str, Meaning]]:

@@ -28,7 +28,8 @@ from metabase.preview import CardView, Preview
 from metabase.provision import claim, ensure_key, enter, look_at, need_url
 from panpan.cli import output
 from panpan.cli.options import AsJson, Home
-from panpan.errors import CheckFailed
+from panpan.errors import CheckFailed, UsageError
+from panpan.governance.approval import drafts
 from panpan.local.files import lock
 from panpan.local.initialise import keep_setting
 from panpan.settings import CHECKOUT, Settings, load_settings
@@ -208,7 +209,20 @@ def server(settings: Settings) -> Iterator[Client]:
 def wanted(settings: Settings, catalogue: Catalogue | None = None) -> Desired:
     """The desired state of this home."""
     catalogue = catalogue or load_catalogue()
+    refuse_drafts(settings, catalogue)
     return desired_state(settings, catalogue, load_mails(catalogue), engine_is_known=engine_is_known(settings))
+
+
+def refuse_drafts(settings: Settings, catalogue: Catalogue) -> None:
+    """Dashboards count as certified: a metric nobody approved may not be on them."""
+    unapproved = drafts(settings)
+    shown = sorted(f"{name} shows {q.metric}" for name, q in catalogue.questions.items() if q.metric in unapproved)
+    if shown:
+        raise UsageError(
+            "a question shows a metric that is a draft",
+            cause="; ".join(shown),
+            next="panpan metrics propose NAME --by WHO --why REASON, then panpan metrics approve NAME --by ANOTHER",
+        )
 
 
 def engine_is_known(settings: Settings) -> bool:

@@ -13,6 +13,7 @@ import typer
 from panpan.cli import output
 from panpan.cli.options import AsJson, Home, parse_moment
 from panpan.errors import CheckFailed, UsageError
+from panpan.governance.approval import standings
 from panpan.settings import load_settings
 from transforms import examples, goals, metrics, periods
 from transforms.compiler import Query, compile_query, evaluate, total
@@ -53,10 +54,12 @@ def value(
     answer = evaluate(settings, compile_query(query, periods.business_today(settings)))
     summed = {"total": total(answer)} if with_total else {}
     found = answer.plan.metric
+    state = standings(settings)[found.name].word(date.today())
     if as_json:
         output.print_json(
             {
                 "metric": found.name,
+                "state": state,
                 "unit": found.unit,
                 "plan_id": answer.plan.plan_id,
                 "as_of": answer.as_of,
@@ -69,6 +72,8 @@ def value(
     rows = [[row.get(name, "total") for name in columns] for row in [*answer.rows, *summed.get("total", [])]]
     output.print_table(f"{found.name}: {found.definition}", columns, rows)
     output.talk.print(f"data as of {answer.as_of}, plan {answer.plan.plan_id}", highlight=False)
+    if state != "approved":
+        output.talk.print(f"{found.name}: {state} (panpan metrics review)", highlight=False)
 
 
 def show_goals(home: Home = None, as_json: AsJson = False) -> None:

@@ -9,6 +9,7 @@ import typer
 from db.connection import connect
 from panpan.cli import output
 from panpan.cli.options import AsJson, Home
+from panpan.governance import definitions
 from panpan.ingest import inbox
 from panpan.settings import load_settings
 from transforms.goals import refresh_goals
@@ -33,6 +34,7 @@ def run(home: Home = None, as_json: AsJson = False) -> None:
     A second run changes nothing.  Example: panpan transform run --json
     """
     settings = load_settings(home=home)
+    definitions.record(settings)
     with connect(settings, "transformer") as connection:
         inbox.archive_taken(connection, settings)
     with output.step("transforming received loads"):

@@ -33,7 +33,7 @@ from metabase.preview import Preview, UnknownPage, status_sentences
 from metabase.sheets import to_pdf, to_png
 from panpan.errors import DatabaseError, PanpanError, SettingsError, UsageError
 from panpan.settings import Settings
-from panpan.web import asking, evolution, receipts
+from panpan.web import asking, catalogue, evolution, receipts
 from panpan.web.accounts import Accounts, Role
 from panpan.web.login import Door, current, must_log_in
 
@@ -96,6 +96,7 @@ def build_app(
         Route("/questions/{name}.json", pages.question_json),
         Route("/questions/{name}", pages.question),
         Route("/ask", pages.ask),
+        Route("/catalogue", pages.catalogue),
         Route("/evolve/{metric}/{day}", pages.evolve),
         Route("/receipts/metric/{metric}/{period}", pages.receipts_of_metric),
         Route("/receipts/question/{name}", pages.receipts_of_card),
@@ -233,6 +234,10 @@ class Pages:
         """A question in plain words."""
         view = asking.view(self.settings, request.query_params.get("q", ""))
         return self._page("ask.html", view=view, query="", here="ask")
+
+    def catalogue(self, request: Request) -> Response:
+        """Where to find which figure."""
+        return self._page("catalogue.html", view=catalogue.view(self.settings), query="", here="catalogue")
 
     def health(self, request: Request) -> Response:
         """For programs that watch: whether a page asked for now would have figures."""

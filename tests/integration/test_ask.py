@@ -19,10 +19,15 @@ from typing import Any
 import pytest
 import yaml
 from psycopg2 import sql
+from starlette.requests import Request
 
 from db.connection import connect
+from metabase.preview import Preview
 from panpan.ask.answering import Reply, ask
+from panpan.catalogue import entries
 from panpan.settings import Settings
+from panpan.web.app import Pages
+from transforms.metrics import load_metrics
 from transforms.run import run
 
 TODAY = date(2026, 6, 25)
@@ -314,3 +319,45 @@ def test_answer_says_what_it_rests_on(business: Settings) -> None:
     assert cited["receipts"] == f"/receipts/plan/{reply.plan.plan_id}"
     assert {"definition", "version", "owner", "system_of_record", "as_of", "freshness", "sql", "quality"} <= set(cited)
     assert {each["source"] for each in cited["freshness"]} == {"pos", "pos_api", "inventory"}
+
+
+def page(business: Settings, address: str) -> str:
+    """A page as its template makes it."""
+    path, _, query = address.partition("?")
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode(), "headers": []}
+    pages = Pages(business, Preview(business))
+    response = {"/ask": pages.ask, "/catalogue": pages.catalogue}[path](Request(scope))
+    return bytes(response.body).decode()
+
+
+def test_page_of_a_question_shows_figure_source_and_receipts(business: Settings) -> None:
+    shown = page(business, "/ask?q=revenue+in+May+2026+by+store")
+
+    assert "PanPan Centro" in shown
+    assert "<svg" in shown
+    assert "/receipts/plan/" in shown
+    assert "POS exports of the stores" in shown
+
+
+def test_page_of_an_ambiguous_question_links_each_reading(business: Settings) -> None:
+    shown = page(business, "/ask?q=sales+yesterday")
+
+    assert "Which one is meant?" in shown
+    assert shown.count('<li><a href="/ask?q=') == 3
+
+
+def test_question_stays_text_on_the_page(business: Settings) -> None:
+    shown = page(business, "/ask?q=%3Cscript%3Ealert(1)%3C/script%3E%22")
+
+    assert "<script" not in shown
+    assert "&lt;script&gt;" in shown
+
+
+def test_catalogue_names_owner_and_source_of_record_of_every_metric(business: Settings) -> None:
+    shown = page(business, "/catalogue")
+    found = entries(business)
+
+    assert {each.name for each in found} == set(load_metrics())
+    assert all(each.owner and each.system_of_record for each in found)
+    assert all(f'id="{each.name}"' in shown for each in found)
+    assert "For reference only" in shown
