@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     n8n_encryption_key: SecretStr = Field(description="key n8n encrypts its credentials with")
     n8n_owner_email: str = Field("owner@panpan.example", description="login of n8n's owner account")
     n8n_owner_password: SecretStr = Field(description="password of n8n's owner account")
+    n8n_runners_token: SecretStr | None = Field(
+        None, description="token between n8n and its runner; made by init, used by compose"
+    )
     webhook_token: SecretStr = Field(description="header token the workflows' webhooks ask for")
     inline_bytes: int = Field(
         16 * 2**20, description="largest file n8n carries itself, bytes; larger ones are registered", gt=0
@@ -140,6 +143,12 @@ class Settings(BaseSettings):
     metabase_admin_email: str = Field("owner@panpan.example", description="login of Metabase's administrator")
     metabase_admin_password: SecretStr | None = Field(
         None, description="password of Metabase's administrator; made and kept by metabase apply"
+    )
+    metabase_database_password: SecretStr | None = Field(
+        None, description="password of role metabase, owner of Metabase's own database; made by init, used by compose"
+    )
+    metabase_encryption_key: SecretStr | None = Field(
+        None, description="key Metabase encrypts its connections with; made by init, used by compose"
     )
     metabase_database_host: str | None = Field(
         None, description="host of PostgreSQL as Metabase reaches it; unset: database_host"

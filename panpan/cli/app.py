@@ -18,6 +18,7 @@ from panpan.cli import (
     bench,
     changes,
     demo,
+    deploy,
     doctor,
     exports,
     governance,
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 for concern in (
     demo,
+    deploy,
     doctor,
     testing,
     servers,

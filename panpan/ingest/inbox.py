@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import time
 import uuid
@@ -28,6 +29,7 @@ from panpan.settings import Settings
 
 STABLE_SECONDS = 1.0
 LONGEST_NAME_BYTES = 255
+SOURCE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def drop(settings: Settings, file: Path, source: str) -> Path:
     gets a number. The file's own time of change is kept.
     Errors: IngestError when the file can't be read or the inbox can't be written.
     """
+    if not SOURCE_NAME.fullmatch(source):
+        raise IngestError(f"{source!r} is no name of a source", next="bin/panpan sources list")
     folder = settings.inbox / source
     if file.name.startswith(".") or file.name.endswith(".part"):
         raise IngestError(

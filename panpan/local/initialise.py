@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable
 from contextlib import suppress
@@ -13,15 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dotenv import dotenv_values
-from pydantic import SecretStr
 
 from panpan.local.files import lock, write_private
 from panpan.local.ports import choose_ports
-from panpan.settings import HOME_FILE, PREFIX, Settings, files_of_secrets, load_settings
+from panpan.settings import HOME_FILE, PREFIX, Settings, files_of_secrets, is_secret, load_settings
 
 FOLDERS = ("inbox", "formatted", "archive", "sources", "logs", "run", "n8n")
 AGES = "secrets.json"
 SECRET_BYTES = 24
+# Made too, used in containers only.
+FOR_COMPOSE = ("metabase_database_password", "metabase_encryption_key", "n8n_runners_token")
 HEADING = "# Secrets and ports of this home, written by `panpan init`. Private; never overwritten.\n"
 
 
@@ -53,12 +55,12 @@ def is_initialised(home: Path) -> bool:
 def complete_settings_file(file: Path) -> None:
     """Add a value for each field without default that nobody has given; mode 0600, replaced as a whole."""
     text = file.read_text(encoding="utf-8") if file.exists() else HEADING
-    missing = [name for name in required_fields() if name not in given_fields(file)]
+    missing = [name for name in (*required_fields(), *FOR_COMPOSE) if name not in given_fields(file)]
     if missing:
         write_private(file, text)
         lines = [f"{PREFIX}{name.upper()}={value}\n" for name, value in new_values(missing, file)]
         append_line(file, "".join(lines))
-        keep_ages(file.parent, [name for name in missing if Settings.model_fields[name].annotation is SecretStr])
+        keep_ages(file.parent, [name for name in missing if is_secret(name)])
     file.chmod(0o600)
 
 
@@ -106,7 +108,15 @@ def given_fields(file: Path) -> set[str]:
 def new_values(names: Iterable[str], file: Path) -> list[tuple[str, str]]:
     """A generated secret or a free port for each field, in the fields' order."""
     names = list(names)
-    is_secret = {name: Settings.model_fields[name].annotation is SecretStr for name in names}
+    is_secret = {name: not name.endswith("_port") for name in names}
     known = {int(v) for k, v in dotenv_values(file).items() if k.endswith("_PORT") and v and v.isdigit()}
     ports = iter(choose_ports(sum(not secret for secret in is_secret.values()), taken=known))
-    return [(name, secrets.token_urlsafe(SECRET_BYTES) if is_secret[name] else str(next(ports))) for name in names]
+    return [(name, new_secret() if is_secret[name] else str(next(ports))) for name in names]
+
+
+def new_secret() -> str:
+    """A random text; with a digit and both kinds of letters, which n8n and Metabase ask of a password."""
+    while True:
+        secret = secrets.token_urlsafe(SECRET_BYTES)
+        if re.search(r"\d", secret) and re.search(r"[a-z]", secret) and re.search(r"[A-Z]", secret):
+            return secret

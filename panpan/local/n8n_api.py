@@ -5,7 +5,8 @@ n8n's public API: its address, a key made without a person, and why a run failed
 from __future__ import annotations
 
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import requests
@@ -47,7 +48,7 @@ def call(settings: Settings, method: str, path: str, **arguments: Any) -> dict[s
     """
     with loopback_session() as session:
         session.headers["X-N8N-API-KEY"] = api_key(settings)
-        return _answer(session, method, f"{base_url(settings)}/api/v1/{path}", **arguments)
+        return answer(session, method, f"{base_url(settings)}/api/v1/{path}", **arguments)
 
 
 def api_key(settings: Settings) -> str:
@@ -57,9 +58,10 @@ def api_key(settings: Settings) -> str:
         key = file.read_text(encoding="utf-8")
         with suppress(ServerError), loopback_session() as session:
             session.headers["X-N8N-API-KEY"] = key
-            _answer(session, "GET", f"{base_url(settings)}/api/v1/workflows?limit=1")
+            answer(session, "GET", f"{base_url(settings)}/api/v1/workflows?limit=1")
             return key
     key = _new_api_key(settings)
+    file.parent.mkdir(mode=0o700, exist_ok=True)
     write_private(file, key)
     return key
 
@@ -90,27 +92,42 @@ def _workflow_of(settings: Settings, path: str) -> str:
     )
 
 
-def _new_api_key(settings: Settings) -> str:
-    rest = f"{base_url(settings)}/rest"
+@contextmanager
+def owner_session(settings: Settings) -> Iterator[requests.Session]:
+    """
+    A session logged in as n8n's owner, for what its public API does not offer.
+
+    Errors: ServerError when n8n refuses the login.
+    """
     login = {
         "emailOrLdapLoginId": settings.n8n_owner_email,
         "password": settings.n8n_owner_password.get_secret_value(),
     }
+    with loopback_session() as session:
+        answer(session, "POST", f"{base_url(settings)}/rest/login", json=login)
+        yield session
+
+
+def _new_api_key(settings: Settings) -> str:
     # Labels are unique in n8n, and of a lost key only the label is left.
     wanted = {"label": f"panpan {secrets.token_hex(4)}", "expiresAt": None, "scopes": SCOPES}
-    with loopback_session() as session:
-        _answer(session, "POST", f"{rest}/login", json=login)
-        answer = _answer(session, "POST", f"{rest}/api-keys", json=wanted)
-    return str(answer["data"]["rawApiKey"])
+    with owner_session(settings) as session:
+        made = answer(session, "POST", f"{base_url(settings)}/rest/api-keys", json=wanted)
+    return str(made["data"]["rawApiKey"])
 
 
-def _answer(session: requests.Session, method: str, url: str, **arguments: Any) -> dict[str, Any]:
+def answer(session: requests.Session, method: str, url: str, **arguments: Any) -> dict[str, Any]:
+    """
+    One request and what n8n says to it.
+
+    Errors: ServerError with n8n's answer when it refuses or can't be reached.
+    """
     try:
-        answer = session.request(method, url, timeout=TIMEOUT_SECONDS, **arguments)
+        received = session.request(method, url, timeout=TIMEOUT_SECONDS, **arguments)
     except requests.RequestException as error:
         raise ServerError("n8n can't be reached", cause=str(error), next="bin/panpan up") from error
-    if not answer.ok:
+    if not received.ok:
         what = f"{method} {url.partition('/api/v1/')[2] or url}"
-        raise ServerError(f"n8n refuses {what}", cause=f"{answer.status_code} {answer.text[:300]}")
-    content: dict[str, Any] = answer.json()
+        raise ServerError(f"n8n refuses {what}", cause=f"{received.status_code} {received.text[:300]}")
+    content: dict[str, Any] = received.json()
     return content

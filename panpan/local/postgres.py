@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
+from pydantic import SecretStr
 
 from db.connection import connect
 from panpan.errors import DatabaseError, ServerError
@@ -181,22 +182,26 @@ def clear_leftovers(server: Daemon) -> None:
 
 def create_n8n_database(settings: Settings) -> None:
     """Role n8n and its own database, closed to everybody else; a second run changes nothing."""
-    name = sql.Identifier(N8N)
+    create_own_database(settings, N8N, settings.n8n_database_password)
+
+
+def create_own_database(settings: Settings, program: str, password: SecretStr) -> None:
+    """A role and a database for another program (n8n, Metabase), closed to everybody else."""
+    name = sql.Identifier(program)
     with (
         connect(settings, "postgres", "postgres", autocommit=True) as connection,
         connection.cursor() as cursor,
     ):
-        cursor.execute("select from pg_roles where rolname = %s", (N8N,))
+        cursor.execute("select from pg_roles where rolname = %s", (program,))
         if cursor.fetchone() is None:
             cursor.execute(sql.SQL("create role {} login").format(name))
         # The server is given the verifier, never the password, so no log can show it.
-        password = settings.n8n_database_password.get_secret_value()
-        verifier = encrypt_password(password, N8N, connection, "scram-sha-256")
+        verifier = encrypt_password(password.get_secret_value(), program, connection, "scram-sha-256")
         cursor.execute(sql.SQL("alter role {} password {}").format(name, sql.Literal(verifier)))
-        cursor.execute("select from pg_database where datname = %s", (N8N,))
+        cursor.execute("select from pg_database where datname = %s", (program,))
         if cursor.fetchone() is None:
             cursor.execute(sql.SQL("create database {} owner {}").format(name, name))
-        for database in (N8N, "postgres"):
+        for database in (program, "postgres"):
             cursor.execute(sql.SQL("revoke all on database {} from public").format(sql.Identifier(database)))
 
 

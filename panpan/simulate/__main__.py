@@ -1,5 +1,5 @@
 """
-`python -m panpan.simulate`: serve the simulated source systems on 127.0.0.1.
+`python -m panpan.simulate`: serve the simulated source systems, on 127.0.0.1 unless told otherwise.
 
 Comes in: the settings (port and tokens), and optionally a seed and a last day. Goes out: a running server.
 """
@@ -24,6 +24,7 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m panpan.simulate", description=__doc__)
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="which world (default: %(default)s)")
     parser.add_argument("--until", type=date.fromisoformat, help="its last day, 2026-06-30 (default: yesterday)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     given = parser.parse_args(words)
     try:
         settings = load_settings()
@@ -33,7 +34,7 @@ def main(words: list[str] | None = None) -> int:
     world = World(given.seed, given.until)
     app = build_app(world, tokens_of(settings), follows_clock=given.until is None)
     sys.stderr.write(f"simulated systems up to {world.until} on http://127.0.0.1:{settings.simulate_port}\n")
-    uvicorn.run(app, host="127.0.0.1", port=settings.simulate_port, log_level="warning", ws="none", lifespan="off")
+    uvicorn.run(app, host=given.host, port=settings.simulate_port, log_level="warning", ws="none", lifespan="off")
     return 0
 
 

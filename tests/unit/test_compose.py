@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from panpan.doctor.floors import products
 from panpan.local.n8n import HARDENED
 from panpan.settings import PREFIX, Settings
 
@@ -16,11 +20,17 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 TEXT = (CHECKOUT / "docker-compose.yml").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-RUN_ON = {name: service for name, service in SERVICES.items() if name != "prepare"}  # prepare ends by itself
+ENDING = {"prepare", "deploy"}  # by themselves, when they are done
+RUN_ON = {name: service for name, service in SERVICES.items() if name not in ENDING}
+BY_DEFAULT = {name: service for name, service in SERVICES.items() if "profiles" not in service}
 SECRET = re.compile(r"(PASSWORD|TOKEN|SECRET|ENCRYPTION_KEY)", re.IGNORECASE)
 LIMIT_BYTES = 4 * 2**30
 # n8n in a container listens to its private network.
 OWN_IN_CONTAINER = {"N8N_LISTEN_ADDRESS"}
+
+NO_SECRETS = {"MB_PASSWORD_COMPLEXITY"}
+AS_ROOT = {"proxy"}  # Caddy's files belong to root; every right but one is taken from it
+PUBLISHED = {"web", "proxy", "mail"}
 
 each_service = pytest.mark.parametrize("name", SERVICES)
 each_lasting_service = pytest.mark.parametrize("name", RUN_ON)
@@ -38,43 +48,95 @@ def test_the_services_are_those_of_the_design() -> None:
 def test_every_port_is_bound_to_loopback(name: str) -> None:
     ports = SERVICES[name].get("ports", [])
 
-    assert [port for port in ports if not str(port).startswith("127.0.0.1:")] == []
+    addresses = [re.sub(r"\$\{\w+:-([^}]+)\}", r"\1", str(port)) for port in ports]
+
+    assert [address for address in addresses if not address.startswith("127.0.0.1:")] == []
     assert "network_mode" not in SERVICES[name]
+    assert not ports or name in PUBLISHED
+
+
+def test_database_and_its_users_have_no_way_out_but_those_who_need_one() -> None:
+    """n8n and Metabase are reached through the proxy only; the database and the runner reach nobody."""
+    networks = COMPOSE["networks"]
+    reaching = {name for name, service in SERVICES.items() if {"outside", "front"} & set(service["networks"])}
+
+    assert networks["data"]["internal"] and networks["runners"]["internal"]
+    assert SERVICES["postgres"]["networks"] == ["data"]
+    assert reaching.isdisjoint({"postgres", "prepare", "deploy", "runners", "redis"})
+
+
+@each_service
+def test_no_rights_no_new_ones_and_nothing_written_outside_of_volumes(name: str) -> None:
+    service = SERVICES[name]
+    own = service.get("build") or str(service.get("user", "0")).split(":")[0] not in ("0", "root")
+
+    assert service["cap_drop"] == ["ALL"]
+    assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "proxy" else [])
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service["read_only"] is True
+    assert own or name in AS_ROOT
+    assert service["logging"]["options"]["max-size"]
 
 
 @each_service
 def test_no_secret_is_written_down_or_has_a_default(name: str) -> None:
     environment = SERVICES[name].get("environment", {})
 
-    secrets = {key: str(value) for key, value in environment.items() if SECRET.search(key)}
+    secrets = {key: str(value) for key, value in environment.items() if SECRET.search(key) and key not in NO_SECRETS}
+    asked = r"\$\{\w+:\?[^}]+\}|/run/secrets/\w+|\$\{PANPAN_PROXY_PASSWORD_HASH:-\}"
 
-    assert {k: v for k, v in secrets.items() if not re.fullmatch(r"\$\{\w+:\?[^}]+\}", v)} == {}
+    assert {k: v for k, v in secrets.items() if not re.fullmatch(asked, v)} == {}
+    assert set(service_secrets(name)) <= set(COMPOSE["secrets"])
+
+
+def service_secrets(name: str) -> list[str]:
+    return list(SERVICES[name].get("secrets", []))
+
+
+def test_secrets_come_from_the_settings_file_and_each_is_used() -> None:
+    used = {secret for name in SERVICES for secret in service_secrets(name)}
+
+    assert {name: {"environment": name.upper()} for name in used} == COMPOSE["secrets"]
 
 
 def test_every_secret_of_the_settings_is_handed_over() -> None:
-    environment = SERVICES["worker"]["environment"]
+    given = {*SERVICES["worker"]["environment"], *(secret.upper() for secret in service_secrets("worker"))}
 
     required = [name for name, field in Settings.model_fields.items() if field.is_required()]
 
-    assert [name for name in required if PREFIX + name.upper() not in environment] == []
+    assert [name for name in required if PREFIX + name.upper() not in given] == []
 
 
 def test_every_variable_asked_for_is_known() -> None:
     """A name misspelt here would be asked for by nobody."""
     asked = {match for match in re.findall(r"\$\{(\w+)", TEXT) if match.startswith(PREFIX)}
+    of_the_proxy = {f"{PREFIX}{name}" for name in ("SITE", "PROXY_USER", "PROXY_PASSWORD_HASH", "PROXY_ADDRESS")}
 
-    assert asked <= {PREFIX + name.upper() for name in Settings.model_fields}
+    assert asked - of_the_proxy - {f"{PREFIX}N8N_SITE_URL"} <= {PREFIX + name.upper() for name in Settings.model_fields}
 
 
 def test_nothing_privileged() -> None:
-    assert not re.search(r"privileged:\s*true|docker\.sock|cap_add|pid:\s*host", TEXT)
+    assert not re.search(r"privileged:\s*true|docker\.sock|pid:\s*host", TEXT)
 
 
 @each_service
 def test_image_is_pinned(name: str) -> None:
     image = re.sub(r"\$\{\w+:-([^}]+)\}", r"\1", SERVICES[name]["image"])
 
-    assert re.search(r":v?\d[\w.]*$", image), image
+    assert re.search(r":v?\d[\w.-]*$", image), image
+
+
+def test_images_are_at_or_above_the_floors() -> None:
+    tags = {name: tag_of(SERVICES[name]["image"]) for name in ("postgres", "n8n", "metabase")}
+    known = products()
+
+    assert not known["postgresql"].is_below(tags["postgres"])
+    assert not known["n8n"].is_below(tags["n8n"]) and tags["n8n"] == known["n8n"].container
+    assert not known["metabase"].is_below(tags["metabase"]) and known["metabase"].container in tags["metabase"]
+
+
+def tag_of(image: str) -> str:
+    return re.sub(r"\$\{\w+:-([^}]+)\}", r"\1", image).rpartition(":")[2]
 
 
 def test_n8n_and_its_runner_have_one_version() -> None:
@@ -109,8 +171,78 @@ def test_lasting_service_restarts_and_tells_its_health(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"]
 
 
+@each_service
+def test_words_of_commands_and_health_checks_are_texts(name: str) -> None:
+    """YAML takes `ok ? 0 : 1` for a mapping, and no engine would run it."""
+    words = [*SERVICES[name].get("command", []), *SERVICES[name].get("healthcheck", {}).get("test", [])]
+
+    assert [word for word in words if not isinstance(word, str)] == []
+
+
 def test_memory_limits_stay_within_four_gigabytes() -> None:
-    assert sum(in_bytes(service["mem_limit"]) for service in SERVICES.values()) <= LIMIT_BYTES
+    """What runs on by default, and beside it the largest of those that end by themselves."""
+    running = sum(in_bytes(service["mem_limit"]) for name, service in BY_DEFAULT.items() if name not in ENDING)
+    ending = max(in_bytes(SERVICES[name]["mem_limit"]) for name in ENDING)
+
+    assert running + ending <= LIMIT_BYTES
+
+
+@pytest.mark.parametrize("profile", ["queue", "proxy", "mail", "simulate"])
+def test_profile_adds_services_and_default_has_none_of_them(profile: str) -> None:
+    assert [name for name, service in SERVICES.items() if profile in service.get("profiles", [])]
+    assert {"postgres", "n8n", "runners", "metabase", "worker", "web", "prepare", "deploy"} == set(BY_DEFAULT)
+
+
+def test_services_wait_for_what_they_need() -> None:
+    needs = {name: service.get("depends_on", {}) for name, service in SERVICES.items()}
+
+    assert needs["prepare"] == {"postgres": {"condition": "service_healthy"}}
+    assert set(needs["deploy"]) == {"prepare", "n8n", "metabase"}
+    for name in ("n8n", "metabase", "worker", "web"):
+        assert needs[name] == {"prepare": {"condition": "service_completed_successfully"}}
+
+
+def test_metabase_has_a_database_of_its_own_and_shares_nothing() -> None:
+    environment = SERVICES["metabase"]["environment"]
+
+    assert (environment["MB_DB_TYPE"], environment["MB_DB_DBNAME"], environment["MB_DB_USER"]) == (
+        "postgres",
+        "metabase",
+        "metabase",
+    )
+    assert environment["MB_ENABLE_PUBLIC_SHARING"] == environment["MB_ANON_TRACKING_ENABLED"] == "false"
+    assert environment["MB_LOAD_SAMPLE_CONTENT"] == "false"
+
+
+def test_a_compose_implementation_reads_the_file(tmp_path: Path) -> None:
+    """Any of those that can be had without an engine; which one is printed. None: the reason is printed."""
+    commands = [["docker", "compose"], ["docker-compose"], ["podman-compose"]]
+    path = os.environ.get("PATH", "")
+    environment = {"PATH": path, "HOME": str(tmp_path), **{name: "12345" for name in re.findall(r"\$\{(\w+):\?", TEXT)}}
+    environment |= {name.upper(): "a-secret" for name in COMPOSE["secrets"]}
+    for command in commands:
+        program = shutil.which(command[0], path=path)
+        if not program:
+            continue
+        words = [program, *command[1:], "--file", str(CHECKOUT / "docker-compose.yml"), "config"]
+        answer = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        if "unknown" in answer.stderr or "not found" in answer.stderr:
+            continue  # docker without its plugin
+        assert answer.returncode == 0, answer.stderr
+        assert set(yaml.safe_load(answer.stdout)["services"]) >= set(BY_DEFAULT)
+        return
+    pytest.skip("neither docker compose, docker-compose nor podman-compose is installed")
+
+
+def test_proxy_hands_on_to_each_server_and_asks_for_a_login_before_two() -> None:
+    text = (CHECKOUT / "Caddyfile").read_text(encoding="utf-8")
+    sites = dict(re.findall(r"^(\S*\{\$SITE:localhost\}) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL))
+
+    assert {"web:8000", "n8n:5678", "metabase:3000"} == set(re.findall(r"reverse_proxy (\S+)", text))
+    assert "admin off" in text
+    assert [site.split(".")[0] for site, rules in sites.items() if "import login" in rules] == ["n8n", "metabase"]
+    assert all("import strict" in rules for rules in sites.values())
+    assert "respond /api/setup* 404" in text
 
 
 @each_service
@@ -146,6 +278,7 @@ def test_only_what_the_image_copies_reaches_docker() -> None:
     }
 
     let_through = {line[1:] for line in ignored if line.startswith("!")}
+    assert "n8n_workflows/runtime" in ignored  # the lock of the local n8n
 
     assert ignored[1] == "*"
     assert copied == let_through
