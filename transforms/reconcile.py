@@ -17,13 +17,13 @@ from datetime import date
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extras import RealDictCursor, execute_values
 
-from db.connection import connect
+from db.connection import Role, connect
 from panpan.errors import UsageError
 from panpan.settings import Settings
 from transforms.contract import Contract, Kind, load_contracts
@@ -34,8 +34,12 @@ FOLDER = Path(__file__).parent / "comparisons"
 CLASSES = ("timing", "definition", "scope", "missing", "duplicate", "error")
 RESIDUAL = "residual"
 WINDOW_DAYS = 3  # a record this many days off is still the same record
+MOST_FINDINGS = 50
 STATUSES = ("open", "accepted", "resolved")
-Status = Literal["open", "accepted", "resolved"]
+REGISTER = (
+    "discrepancy_id", "metric", "comparison", "catalogue", "currency_code", "class", "reason", "amount", "first_day",
+    "last_day", "status", "canonical", "decided_at", "first_seen_at", "last_seen_at",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -139,31 +143,76 @@ def reconcile(
     A second run of the same replaces the first.
     Errors: UsageError for a metric only one system reports, an unknown period, or nothing to compare.
     """
+    with connect(settings, "transformer") as connection:
+        found = _examine(connection, settings, metric, period, today, catalogue, currency)
+        for pair in found.pairs:
+            _keep(connection, found, pair)
+    return found
+
+
+def examine(
+    settings: Settings, metric: str, period: str, today: date, catalogue: str | None = None, currency: str | None = None
+) -> tuple[Reconciliation, list[dict[str, Any]]]:
+    """
+    The same without keeping anything, as role web, and the largest findings: one row per record and cause.
+
+    Errors: as `reconcile`.
+    """
+    with connect(settings, "web") as connection:
+        found = _examine(connection, settings, metric, period, today, catalogue, currency)
+        largest = [row for pair in found.pairs for row in _largest(connection, pair)]
+    return found, sorted(largest, key=lambda row: abs(row["amount"]), reverse=True)[:MOST_FINDINGS]
+
+
+def _largest(connection: PgConnection, pair: Pair) -> list[dict[str, Any]]:
+    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
+        cursor.execute(
+            sql.SQL(
+                """
+                select finding.class, finding.reason, finding.business_date, store.store_name, product.product_name,
+                    finding.record, finding.amount, finding.our_raw_ids, finding.their_raw_ids
+                from {} as finding
+                left join core.stores as store using (store_id)
+                left join core.products as product using (product_id)
+                order by finding.class <> 'residual', finding.class in ('scope', 'definition'),
+                    abs(finding.amount) desc, finding.record
+                limit {}
+                """
+            ).format(sql.Identifier(f"findings_{pair.catalogue}"), sql.Literal(MOST_FINDINGS))
+        )
+        return [dict(row) for row in cursor.fetchall()]
+
+
+def _examine(
+    connection: PgConnection,
+    settings: Settings,
+    metric: str,
+    period: str,
+    today: date,
+    catalogue: str | None,
+    currency: str | None,
+) -> Reconciliation:
+    """Every pair of a metric, its findings left in temporary tables of the connection."""
     definition = find_metric(metric)
     comparison = COMPARISONS.get(metric)
     if comparison is None:
         raise UsageError(f"{metric} is reported by one system alone", cause=f"compared: {', '.join(COMPARISONS)}")
     first, last = days_of(period, today)
     first, last = max(first, date(1900, 1, 8)), min(last, date(9999, 1, 1))  # the window reaches beyond
-    contracts = load_contracts(settings.own_contracts)
-    with connect(settings, "transformer") as connection:
-        currency = (currency or _main_currency(connection, first, last)) if comparison.is_money else None
-        pairs = [
-            compare(connection, comparison, sides, name, currency, first, last)
-            for name, sides in _sides(contracts.values(), comparison).items()
-            if catalogue in (None, name)
-        ]
-        known = tuple(pair for pair in pairs if pair.our_records and (pair.their_records or comparison.is_money))
-        if not known:
-            raise UsageError(
-                f"there is nothing to compare {metric} of {period} with",
-                cause=f"needs {comparison.ours} and {comparison.theirs} of one catalogue",
-                next="bin/panpan ingest status",
-            )
-        found = Reconciliation(definition, comparison, first, last, known)
-        for pair in known:
-            _keep(connection, found, pair)
-    return found
+    currency = (currency or _main_currency(connection, first, last)) if comparison.is_money else None
+    pairs = [
+        compare(connection, comparison, sides, name, currency, first, last)
+        for name, sides in _sides(load_contracts(settings.own_contracts).values(), comparison).items()
+        if catalogue in (None, name)
+    ]
+    known = tuple(pair for pair in pairs if pair.our_records and (pair.their_records or comparison.is_money))
+    if not known:
+        raise UsageError(
+            f"there is nothing to compare {metric} of {period} with",
+            cause=f"needs {comparison.ours} and {comparison.theirs} of one catalogue",
+            next="bin/panpan ingest status",
+        )
+    return Reconciliation(definition, comparison, first, last, known)
 
 
 def _sides(contracts: Any, comparison: Comparison) -> dict[str, tuple[list[str], list[str]]]:
@@ -400,16 +449,23 @@ def findings(
         return [dict(row) for row in cursor.fetchall()]
 
 
-def discrepancies(settings: Settings, status: str | None = None) -> list[dict[str, Any]]:
-    """The register, the open ones and the largest first. Errors: UsageError for an unknown status."""
+def discrepancies(settings: Settings, status: str | None = None, role: Role = "transformer") -> list[dict[str, Any]]:
+    """
+    The register, the open ones and the largest first; role web is not shown the words and the name of a decision.
+
+    Errors: UsageError for an unknown status.
+    """
     if status not in (None, *STATUSES):
         raise UsageError(f"{status!r} is no status", cause=f"known: {', '.join(STATUSES)}")
-    with connect(settings, "transformer") as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
+    shown = [*REGISTER, *(() if role == "web" else ("decision", "decided_by"))]
+    with connect(settings, role) as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
         cursor.execute(
-            """
-            select * from ops.discrepancies where %s::text is null or status = %s
-            order by status <> 'open', abs(amount) desc, discrepancy_id
-            """,
+            sql.SQL(
+                """
+                select {} from ops.discrepancies where %s::text is null or status = %s
+                order by status <> 'open', abs(amount) desc, discrepancy_id
+                """
+            ).format(sql.SQL(", ").join(map(sql.Identifier, shown))),
             (status, status),
         )
         return [dict(row) for row in cursor.fetchall()]

@@ -33,7 +33,7 @@ from metabase.preview import Preview, UnknownPage, status_sentences
 from metabase.sheets import to_pdf, to_png
 from panpan.errors import DatabaseError, PanpanError, SettingsError, UsageError
 from panpan.settings import Settings
-from panpan.web import asking, catalogue, evolution, receipts
+from panpan.web import asking, catalogue, evolution, receipts, reconciliation
 from panpan.web.accounts import Accounts, Role
 from panpan.web.login import Door, current, must_log_in
 
@@ -98,6 +98,7 @@ def build_app(
         Route("/ask", pages.ask),
         Route("/catalogue", pages.catalogue),
         Route("/evolve/{metric}/{day}", pages.evolve),
+        Route("/reconcile/{metric}/{period}", pages.reconciliation),
         Route("/receipts/metric/{metric}/{period}", pages.receipts_of_metric),
         Route("/receipts/question/{name}", pages.receipts_of_card),
         Route("/receipts/raw/{raw_id}", pages.raw_record),
@@ -204,6 +205,12 @@ class Pages:
         """How one day's figure came to be what it is."""
         view = evolution.view(self.settings, **request.path_params, asked=dict(request.query_params))
         return self._page("evolve.html", view=view, query="", here="evolve")
+
+    def reconciliation(self, request: Request) -> Response:
+        """Why two systems say different things of a metric."""
+        asked = dict(request.query_params)
+        view = reconciliation.view(self.settings, **request.path_params, asked=asked)
+        return self._page("reconcile.html", view=view, here="reconcile")
 
     def receipts_of_metric(self, request: Request) -> Response:
         """The receipts behind a metric's figure."""

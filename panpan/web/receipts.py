@@ -35,6 +35,7 @@ from transforms.trace import CITED, Page, Trace, figure_of, trace, trace_figure
 
 PAGE_ROWS = 50
 MOST_FILES = 100
+MOST_CHECKS = 5
 # Links of cited rows, by what they are.
 LINKS = {"receipt": "/receipts/sale/{}", "receipt line": "/receipts/sale/{}", "stock count": "/receipts/stock/{}"}
 WORDS = {
@@ -219,7 +220,7 @@ def _facts(settings: Settings, found: Trace) -> tuple[tuple[str, str], ...]:
     if found.plan_id:
         facts.append(("Plan", found.plan_id))
     facts += [(f"Data of {title}", f"known up to {until}, {state}") for title, until, state in _fresh(settings, found)]
-    return (*facts, *_checks(settings, found))
+    return (*facts, *_checks(settings))
 
 
 def _fresh(settings: Settings, found: Trace) -> list[tuple[str, str, str]]:
@@ -239,9 +240,25 @@ def _fresh(settings: Settings, found: Trace) -> list[tuple[str, str, str]]:
         return [(title, write_moment(until) if until else MISSING, state) for title, until, state in cursor.fetchall()]
 
 
-def _checks(settings: Settings, found: Trace) -> list[tuple[str, str]]:
-    """Checks of the sources behind the figure that found something, where checks are run."""
-    return []
+def _checks(settings: Settings) -> list[tuple[str, str]]:
+    """What the checks found last: how many there are, and those that fail, the serious ones first."""
+    with connect(settings, "web") as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select count(*), count(*) filter (where state = 'failed'), max(checked_at) from marts.check_results"
+        )
+        [(known, failed, checked_at)] = cursor.fetchall()
+        cursor.execute(
+            """
+            select meaning, severity from marts.check_results where state = 'failed'
+            order by severity = 'warn', check_id limit %s
+            """,
+            (MOST_CHECKS,),
+        )
+        failing = [f"{meaning} ({severity})" for meaning, severity in cursor.fetchall()]
+    if not known:
+        return [("Checks", "not made yet; see bin/panpan quality run")]
+    said = f"{known} made {write_moment(checked_at)}; {failed or 'none'} failing"
+    return [("Checks", said), *(("Check that fails", text) for text in failing)]
 
 
 def _rows_table(found: Trace) -> Table:

@@ -24,6 +24,7 @@ from db.connection import connect
 from panpan.cli.app import app
 from panpan.errors import UsageError
 from panpan.settings import Settings
+from panpan.web import reconciliation
 from transforms import reconcile as work
 from transforms.run import run
 
@@ -631,6 +632,35 @@ def test_pastries_of_the_three_store_sample(warehouse: Settings, deliver: Any, s
         "no record says why": ("residual", 120, -35, 621),
     }
     assert pair.difference == sum(pair.classes.values()) + pair.residual
+
+
+def test_page_says_what_each_system_says_and_what_is_left(chain: Settings) -> None:
+    with connect(chain, "owner") as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "update core.stock_movements set quantity = quantity + case kind when 'sale' then -5 else 5 end "
+            "where business_date = %s and store_id = 'north' and product_id = core.key('panpan', 'P1') "
+            "and kind in ('sale', 'waste') returning quantity",
+            (FIRST,),
+        )
+        assert cursor.rowcount == 2
+    try:
+        page = reconciliation.view(chain, "items", "2026-03", {})
+    finally:
+        with connect(chain, "owner") as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "update core.stock_movements set quantity = quantity - case kind when 'sale' then -5 else 5 end "
+                "where business_date = %s and store_id = 'north' and product_id = core.key('panpan', 'P1') "
+                "and kind in ('sale', 'waste')",
+                (FIRST,),
+            )
+
+    [pair] = page.pairs
+    assert pair.sentence.endswith(": 5 more.")
+    assert (pair.is_explained, pair.residual) == (False, "5")
+    assert pair.wide.startswith("<svg")
+    [finding] = page.findings
+    assert finding.cells[3:] == ("residual", "no record says why")
+    assert all(link.startswith("/receipts/raw/") for link, _ in finding.records)
 
 
 def test_command_says_the_difference_by_class(chain: Settings) -> None:
