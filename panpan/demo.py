@@ -141,7 +141,7 @@ def metric_values(settings: Settings) -> dict[str, Any]:
     for name, metric in load_metrics().items():
         if metric.needs_one_of:
             values[name] = values_by(settings, metric, metric.needs_one_of[-1])
-        elif "source" in metric.dimensions:
+        elif "channel" in metric.dimensions:  # of sales; other figures are of one source each
             values[name] = {source: one_value(settings, metric, {"source": source}) for source in ("pos", "pos_api")}
         else:
             values[name] = one_value(settings, metric, {})

@@ -27,7 +27,8 @@ from panpan.errors import PanpanError
 from panpan.local import postgres
 from panpan.local.initialise import initialise
 from panpan.settings import CHECKOUT, PREFIX, Settings
-from transforms.metrics import load_metrics
+from transforms.metrics import Metric, load_metrics
+from transforms.periods import COMPARISONS, SPELLED, WORDS
 from transforms.quality import page as quality
 
 COMMAND_LINE = CHECKOUT / "docs" / "command_line.md"
@@ -175,6 +176,24 @@ def _plain_default(value: object) -> str:
 # --- the metric catalogue ----------------------------------------------------------------------------------
 
 
+HOW_TO_ASK = """\
+## How to ask
+
+Periods: {words}, {spelled}.
+Weeks begin on Monday; `this-week` and `...-to-date` end today, `last-30-days` (or any number) yesterday. Today is the
+business's: in the zone of its reports, and still the day before until the tills close.
+
+Comparisons: {comparisons}.
+Each row then says `compared`, `change` and `change_share`. Before whole months come as many months, before the first
+days of a month the same days of the month before. By day, one without a partner, such as February 29th, is left out.
+
+`--as-of T` gives what was known at T: the marts are made again from the versions known then. `--total` adds the rows
+up, and refuses where that is no figure: customers over days, averages over stores, levels over months.
+
+The plan id stands for metric and version, dimensions, filters, days, comparison and moment: the same question has the
+same id through every door, and `panpan trace plan:ID` leads from it to the receipts."""
+
+
 def metrics_page() -> str:
     """docs/metrics.md: what each metric means, who answers for it, and where its figures come from."""
     known = load_metrics().values()
@@ -187,25 +206,32 @@ def metrics_page() -> str:
         "a figure, `panpan metrics test` runs the edge cases, `panpan metrics check` says what a definition lacks.",
         "",
         *_table(["metric", "question", "unit"], [(f"[{m.name}](#{m.name})", m.question, m.unit) for m in known]),
+        "",
+        HOW_TO_ASK.format(words=", ".join(WORDS), spelled=SPELLED, comparisons=", ".join(COMPARISONS)),
     ]
     for metric in known:
-        additive = metric.additive
-        facts = [
-            ("unit", metric.unit),
-            ("grain", metric.grain),
-            ("read from", "; ".join(f"`marts.{r.mart}`: `{' '.join(r.expression.split())}`" for r in metric.readings)),
-            ("dimensions", ", ".join(metric.dimensions)),
-            ("adds up", f"over time: {additive.time}, stores: {additive.store}, products: {additive.product}"),
-            ("owner", metric.owner),
-            ("system of record", metric.system_of_record),
-            ("reference only", "; ".join(metric.reference_only)),
-            ("also called", ", ".join(word for words in metric.synonyms.values() for word in words)),
-            ("version", f"{metric.version}, approved by {metric.approved_by} on {metric.approved_on}"),
-            ("review due", str(metric.review_due)),
-        ]
+        facts = metric_facts(metric)
         lines += ["", f"## {metric.name}", "", metric.question, "", metric.definition, "", *_table(["", ""], facts)]
         lines += ["", "Edge cases:", "", *(f"- {example.says}" for example in metric.examples)]
     return "\n".join(lines) + "\n"
+
+
+def metric_facts(metric: Metric) -> list[tuple[str, str]]:
+    """What a definition says beside its question and its words: name of the fact, text."""
+    additive = metric.additive
+    return [
+        ("unit", metric.unit),
+        ("grain", metric.grain),
+        ("read from", "; ".join(f"`marts.{r.mart}`: `{' '.join(r.expression.split())}`" for r in metric.readings)),
+        ("dimensions", ", ".join(metric.dimensions)),
+        ("adds up", f"over time: {additive.time}, stores: {additive.store}, products: {additive.product}"),
+        ("owner", metric.owner),
+        ("system of record", metric.system_of_record),
+        ("reference only", "; ".join(metric.reference_only)),
+        ("also called", ", ".join(word for words in metric.synonyms.values() for word in words)),
+        ("version", f"{metric.version}, approved by {metric.approved_by} on {metric.approved_on}"),
+        ("review due", str(metric.review_due)),
+    ]
 
 
 # --- the data dictionary -----------------------------------------------------------------------------------

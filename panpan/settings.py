@@ -220,6 +220,11 @@ class Settings(BaseSettings):
         return self.home / "mails"
 
     @property
+    def plans(self) -> Path:
+        """Folder of what each plan id was asked as, one file per plan."""
+        return self.home / "plans"
+
+    @property
     def backup_sets(self) -> Path:
         """Folder of the backup sets, one folder per set."""
         return self.backup_folder or self.home / "backups"

@@ -8,9 +8,9 @@ metrics' examples (transforms/examples.py): a mart is remade wherever its core t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from psycopg2 import sql
@@ -23,10 +23,14 @@ from panpan.errors import UsageError
 from panpan.settings import Settings
 from transforms.contract import load_contracts
 from transforms.merge import Table, select_text
+from transforms.periods import FIRST, LAST
 from transforms.tables import ALL_CORE, CUSTOMER_MARTS, MOVEMENT_MARTS, SALES_MARTS, STOCK_MARTS
 
 CORE = {table.name: table for table in ALL_CORE}
 MARTS = {table.name: table for table in (*SALES_MARTS, *CUSTOMER_MARTS, *STOCK_MARTS, *MOVEMENT_MARTS)}
+DAY_BY_DAY = {"daily_store_sales", "daily_product_sales"}  # a day of these needs no other day
+Days = tuple[date, date]
+EVERY_DAY: Days = (FIRST, LAST)
 ASOF_VIEWS = "core_asof."
 REMADE = "pg_temp.remade_"
 BEFORE = "pg_temp.before_"  # what a select finds of its own mart: nothing, because all of it is made
@@ -34,7 +38,8 @@ BEFORE = "pg_temp.before_"  # what a select finds of its own mart: nothing, beca
 # All days, months and customers there are, where a run has those of its batch. {core}: where core tables are read from.
 _ALL_AFFECTED = """
 create temporary table affected_days on commit drop as
-select distinct business_date, store_id, source from {core}sales;
+select distinct business_date, store_id, source from {core}sales
+where business_date between %(first_day)s and %(last_day)s;
 create temporary table affected_kind_days on commit drop as select * from affected_days;
 create temporary table affected_months on commit drop as
 select distinct date_trunc('month', business_date)::date as month, store_id, source from affected_days;
@@ -76,14 +81,18 @@ def find_table(name: str) -> Table:
     raise UsageError(
         f"{name!r} has no past to show",
         cause=f"tables with one: {', '.join([*CORE, *(f'marts.{mart}' for mart in MARTS)])}",
+        next="ask for it as it is now: leave --as-of out",
     )
 
 
 @contextmanager
-def marts_as_of(settings: Settings, moment: datetime, marts: Iterable[str]) -> Iterator[PgConnection]:
+def marts_as_of(
+    settings: Settings, moment: datetime, marts: Iterable[str], days: Days = EVERY_DAY
+) -> Iterator[PgConnection]:
     """
     A connection as role transformer in which pg_temp.remade_<mart> holds each mart as known at a moment.
 
+    days: those the caller will look at; marts made day by day hold no others.
     Errors: UsageError for a mart without a past.
     """
     tables = [find_table(f"marts.{name}") for name in marts]
@@ -91,7 +100,7 @@ def marts_as_of(settings: Settings, moment: datetime, marts: Iterable[str]) -> I
         with connection.cursor() as cursor:
             cursor.execute("select set_config('panpan.as_of', %s, true)", (moment.isoformat(),))
         currencies = {c.source: c.currency_code for c in load_contracts(settings.own_contracts).values()}
-        remake_marts(connection, [table.name for table in tables], ASOF_VIEWS, currencies)
+        remake_marts(connection, [table.name for table in tables], ASOF_VIEWS, currencies, days)
         yield connection
 
 
@@ -100,14 +109,17 @@ def remade(statement: str) -> str:
     return re.sub(r"\bmarts\.(\w+)", rf"{REMADE}\1", statement)
 
 
-def remake_marts(connection: PgConnection, marts: Iterable[str], core: str, currencies: Mapping[str, Any]) -> None:
+def remake_marts(
+    connection: PgConnection, marts: Sequence[str], core: str, currencies: Mapping[str, Any], days: Days = EVERY_DAY
+) -> None:
     """
     Make pg_temp.remade_<mart> of core tables found elsewhere: what stands before their names, such as `core_asof.`.
 
     currencies: source -> currency of its costs, which only the contracts say.
     """
+    first, last = days if set(marts) <= DAY_BY_DAY else EVERY_DAY
     with connection.cursor() as cursor:
-        cursor.execute(_ALL_AFFECTED.format(core=core))
+        cursor.execute(_ALL_AFFECTED.format(core=core), {"first_day": first, "last_day": last})
         # Marts that add up other marts find those under the same name, made from the same rows.
         for name in dict.fromkeys(each for mart in marts for each in (*marts_needed(mart), mart)):
             _remake(cursor, name, core, currencies)

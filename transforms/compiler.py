@@ -102,7 +102,8 @@ def evaluate(settings: Settings, plan: Plan) -> Answer:
     if plan.query.as_of is None:
         with connect(settings, "bi") as connection:
             return Answer(plan, _newest_load(connection), read_rows(connection, plan))
-    with marts_as_of(settings, plan.query.as_of, [plan.reading.mart]) as connection:
+    days = [each for each in plan.parameters.values() if isinstance(each, date)] or [plan.first_day, plan.last_day]
+    with marts_as_of(settings, plan.query.as_of, [plan.reading.mart], (min(days), max(days))) as connection:
         return Answer(plan, plan.query.as_of, read_rows(connection, replace(plan, sql=remade(plan.sql))))
 
 
@@ -190,7 +191,7 @@ def read_plan(settings: Settings, plan_id: str) -> Plan:
         raise UsageError(
             f"there is no plan {plan_id!r}",
             cause="plans are kept when a figure is asked for in this home",
-            next="panpan value ... says its plan id",
+            next="panpan value ... says the plan id of each figure",
         )
     kept = json.loads(file.read_text(encoding="utf-8"))
     query = Query(
@@ -212,7 +213,7 @@ def read_plan(settings: Settings, plan_id: str) -> Plan:
 
 
 def _plan_file(settings: Settings, plan_id: str) -> Path:
-    return settings.home / "plans" / f"{Path(plan_id).name}.json"
+    return settings.plans / f"{Path(plan_id).name}.json"
 
 
 # --- choosing where to read ---------------------------------------------------------------------------------

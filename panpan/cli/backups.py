@@ -97,6 +97,7 @@ def ingredients(settings: Settings) -> creating.Ingredients:
             "archive": settings.archive,
             "formatted": settings.formatted,
             "contracts": settings.own_contracts,
+            "plans": settings.plans,
             "workflows": CHECKOUT / "n8n_workflows",
         },
         application_keys=application_keys(settings),

@@ -12,6 +12,7 @@ import typer
 
 from panpan.cli import output
 from panpan.cli.options import AsJson, Home, parse_moment
+from panpan.documentation import metric_facts
 from panpan.errors import CheckFailed, UsageError
 from panpan.governance.approval import standings
 from panpan.settings import load_settings
@@ -136,7 +137,8 @@ def show(metric: Annotated[str, typer.Argument(help="Name of the metric.")], as_
     if as_json:
         output.print_json(found.model_dump())
     else:
-        output.print_table(found.name, ["", ""], [[name, str(text)] for name, text in found.model_dump().items()])
+        facts = [("question", found.question), ("definition", found.definition), *metric_facts(found)]
+        output.print_table(found.name, ["", ""], [*facts, *(("edge case", each.says) for each in found.examples)])
 
 
 @commands.command("check")
