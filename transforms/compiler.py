@@ -144,7 +144,7 @@ def total(answer: Answer) -> list[dict[str, Any]]:
                 f"{metric.name} does not add up over {name}",
                 cause=f"additive over time: {metric.additive.time}, store: {metric.additive.store}, "
                 f"product: {metric.additive.product}",
-                next=f"ask for the whole: panpan value {metric.name} {rest}".strip(),
+                next=f"ask for the whole: panpan value {metric.name} --period {query.period} {rest}".strip(),
             )
     sums: dict[Any, Any] = {}
     for row in answer.rows:

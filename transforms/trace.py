@@ -44,7 +44,6 @@ FORMS = (
 # Marts whose figures are no sum over records, and why.
 NO_RECEIPTS = {
     "data_freshness": "it is a moment from the load log, not made of records; see panpan ingest status",
-    "inventory_turnover": "it is worked out month after month from all movements before; see core.stock_movements",
 }
 CITED = ("cited", "cited_id", "cited_name", "raw_ids")
 ROWS_SHOWN = 20
