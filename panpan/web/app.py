@@ -33,7 +33,7 @@ from metabase.preview import Preview, UnknownPage, status_sentences
 from metabase.sheets import to_pdf, to_png
 from panpan.errors import DatabaseError, PanpanError, SettingsError, UsageError
 from panpan.settings import Settings
-from panpan.web import asking, catalogue, evolution, receipts, reconciliation
+from panpan.web import asking, catalogue, evolution, mails, receipts, reconciliation
 from panpan.web.accounts import Accounts, Role
 from panpan.web.login import Door, current, must_log_in
 
@@ -103,6 +103,11 @@ def build_app(
         Route("/receipts/question/{name}", pages.receipts_of_card),
         Route("/receipts/raw/{raw_id}", pages.raw_record),
         Route("/receipts/{kind}/{name:path}", pages.receipts_of_thing),
+        Route("/mails", pages.mails),
+        Route("/mails/{name}", pages.mail),
+        Route("/mails/{name}/html", pages.mail_html),
+        Route("/mails/{name}/parts/{number:int}", pages.mail_part),
+        Route("/unsubscribe/{token}", pages.unsubscribe, methods=["GET", "POST"]),
         Route("/health", pages.health),
         Mount("/static", StaticFiles(directory=FOLDER / "static")),
     ]
@@ -146,6 +151,7 @@ class Pages:
             status_sentences=status_sentences,
             moment=write_moment,
             visitor=current,
+            has_mails=settings.simulated,
         )
 
     def overview(self, request: Request) -> Response:
@@ -246,6 +252,27 @@ class Pages:
         """Where to find which figure."""
         return self._page("catalogue.html", view=catalogue.view(self.settings), query="", here="catalogue")
 
+    def mails(self, request: Request) -> Response:
+        """The mails a simulated home caught."""
+        return self._page("mails.html", mails=mails.listed(self.settings), here="mails")
+
+    def mail(self, request: Request) -> Response:
+        return self._page("mail.html", mail=mails.find(self.settings, request.path_params["name"]), here="mails")
+
+    def mail_html(self, request: Request) -> Response:
+        """The mail as its reader sees it, for a frame: shut in by headers of its own."""
+        found = mails.find(self.settings, request.path_params["name"])
+        return HTMLResponse(found.html, headers=mails.SANDBOX)
+
+    def mail_part(self, request: Request) -> Response:
+        content = mails.part(self.settings, request.path_params["name"], request.path_params["number"])
+        return Response(content, media_type="application/octet-stream", headers={"content-disposition": "attachment"})
+
+    def unsubscribe(self, request: Request) -> Response:
+        """What the link in a mail ends; asked for by GET, done by POST, so that no link checker does it."""
+        stop = mails.unsubscribe(self.settings, request.path_params["token"], do=request.method == "POST")
+        return self._page("unsubscribe.html", stop=stop, here="unsubscribe")
+
     def health(self, request: Request) -> Response:
         """For programs that watch: whether a page asked for now would have figures."""
         if self.preview.is_reachable():
@@ -307,7 +334,7 @@ class Pages:
 
 
 class SafeHeaders:
-    """Puts the protective headers on every answer, refusals included."""
+    """Puts the protective headers on every answer, refusals included; a page may bring stricter ones of its own."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -315,7 +342,9 @@ class SafeHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)

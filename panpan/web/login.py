@@ -27,6 +27,8 @@ from panpan.web.sessions import LONGEST_SECONDS, Sessions, Throttle
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 PUBLIC = ("/login", "/health", "/static/")
+# Who knows such a link got it by mail; mail programs post to it without having seen a page (RFC 8058).
+SELF_PROVING = "/unsubscribe/"
 DATA_ENDINGS = (".json", ".csv", ".xlsx", ".pdf", ".png")
 LARGEST_FORM = 64 * 1024
 MOST_FIELDS = 100
@@ -109,9 +111,10 @@ class Door:
 
     async def answer(self, request: Request, visitor: Visitor, send: Send) -> None:
         """Answer the door's own pages, pass on what this visitor may see. Errors: Refused."""
-        body = b"" if request.method in SAFE_METHODS else await self.form_of(request, visitor)
-        kept = self.keeping(request, visitor, send)
         path = request.url.path
+        needs_form = request.method not in SAFE_METHODS and not path.startswith(SELF_PROVING)
+        body = await self.form_of(request, visitor) if needs_form else b""
+        kept = self.keeping(request, visitor, send)
         if path == "/login" and self.required:
             await (await self.login(request, visitor, body))(request.scope, request.receive, kept)
         elif path == "/logout" and self.required and request.method == "POST":
@@ -123,7 +126,7 @@ class Door:
                 raise Refused(403, "This page is for owners.")
             await RedirectResponse(self.first(), status_code=303)(request.scope, request.receive, send)
         else:
-            receive = request.receive if request.method in SAFE_METHODS else again(body, request.receive)
+            receive = again(body, request.receive) if needs_form else request.receive
             await self.app(request.scope, receive, kept)
 
     def visitor(self, request: Request) -> Visitor:
@@ -259,8 +262,8 @@ def is_own(origin: str, request: Request) -> bool:
 
 
 def is_public(path: str) -> bool:
-    """What everybody may ask for: the login itself, how it looks, and whether the server lives."""
-    return path in PUBLIC or path.startswith("/static/")
+    """What everybody may ask for: the login itself, how it looks, whether the server lives, no more mails."""
+    return path in PUBLIC or path.startswith(("/static/", SELF_PROVING))
 
 
 def is_encrypted(request: Request) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import email
 import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from email.message import EmailMessage
@@ -20,6 +23,8 @@ from typing import Any
 
 import psycopg2
 import pytest
+import requests
+import uvicorn
 from aiosmtpd.controller import Controller
 from psycopg2 import sql
 from psycopg2.extras import execute_values
@@ -30,11 +35,13 @@ from metabase.catalogue import load_catalogue
 from panpan.alerting import courier
 from panpan.alerting.backtest import backtest
 from panpan.alerting.evaluate import LOCK_KEY, evaluate, leave_heartbeat, only_one
-from panpan.alerting.rules import find_rule, load_rules
+from panpan.alerting.language import words
+from panpan.alerting.rules import FOLDER, Rule, find_rule, load_rule, load_rules
 from panpan.alerting.store import add_silence
 from panpan.errors import UsageError
 from panpan.local.mail_catcher import Catcher, caught
 from panpan.settings import Settings
+from panpan.web.app import build_app
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 5, 4, 8, tzinfo=UTC)
@@ -615,3 +622,132 @@ def test_stock_of_the_past_is_worked_out_from_the_movements(shop: Settings, ask:
 def test_what_has_no_past_refuses_to_be_tried_on_it(shop: Settings) -> None:
     with pytest.raises(UsageError, match="can't be tried on the past"):
         backtest(shop, find_rule(shop, "disk_full"), 5, NOW)
+
+
+# --- pages ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[str]:
+    """The pages on a port of their own; gives their address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    program = uvicorn.Server(uvicorn.Config(build_app(settings), log_level="warning"))
+    thread = threading.Thread(target=program.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not program.started and thread.is_alive():
+        thread.join(0.02)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    program.should_exit = True
+    thread.join(10)
+    listener.close()
+
+
+def test_the_mails_can_be_read_in_a_sandbox(shop: Settings, catcher: Catcher) -> None:
+    """A page lists them; the HTML of a mail is shut in by headers of its own, whatever stands in it."""
+    insert(shop, "inventory_status", [stock("<script>alert(1)</script>", "4")])
+    go(shop, NOW)
+    name = caught(shop.caught_mails)[0].stem
+
+    with served(shop) as at:
+        paths = (f"{at}/mails", f"{at}/mails/{name}", f"{at}/mails/{name}/html", f"{at}/mails/{name}/parts/4")
+        listing, mail, letter, picture = (requests.get(path, timeout=60) for path in paths)
+        missing = [requests.get(f"{at}/mails/{bad}", timeout=60) for bad in ("..%2f..%2fsettings", "nothing", "1")]
+
+    assert "Low on stock: &lt;script&gt;alert(1)&lt;/script&gt;" in listing.text
+    assert f'src="/mails/{name}/html"' in mail.text
+    assert letter.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+    assert "data:image/png;base64," in letter.text
+    assert "<script" not in letter.text + mail.text + listing.text
+    assert picture.content.startswith(b"\x89PNG")
+    assert [each.status_code for each in missing] == [404, 404, 404]
+
+
+def test_a_link_ends_mails_only_when_asked_to(shop: Settings, catcher: Catcher, ask: Ask) -> None:
+    """Opening the link (as scanners of mails do) changes nothing; the button, or one click of a mail program, does."""
+    insert(shop, "inventory_status", [stock("Flour", "4")])
+    go(shop, NOW)
+    path = "/unsubscribe/" + mails(shop)[1]["List-Unsubscribe"].strip("<>").rsplit("/", 1)[1]
+
+    with served(shop) as at:
+        asked = requests.get(at + path, timeout=60)
+        before = ask("select count(*) from ops.mail_stops")
+        done = requests.post(at + path, data={"List-Unsubscribe": "One-Click"}, timeout=60)
+        made_up = requests.post(f"{at}/unsubscribe/made-up", timeout=60)
+
+    assert before == [(0,)]
+    assert "pat@shop.example would get no more mails of “Low on stock”" in asked.text
+    assert done.status_code == 200
+    assert ask("select address, topic, reason from ops.mail_stops") == [
+        ("pat@shop.example", "low_stock", "unsubscribed")
+    ]
+    assert made_up.status_code == 404
+
+
+def test_every_rule_leads_to_a_page_that_exists() -> None:
+    catalogue = load_catalogue()
+    known = {f"/dashboards/{name}" for name in catalogue.dashboards} | {f"/questions/{n}" for n in catalogue.questions}
+
+    assert {find.receipts for find in shipped_rules()} <= known
+
+
+def test_every_language_has_every_word() -> None:
+    def keys(said: Any) -> Any:
+        return {key: keys(each) for key, each in said.items()} if isinstance(said, dict) else None
+
+    assert keys(words("es")) == keys(words("en"))
+
+
+def shipped_rules() -> list[Rule]:
+    return [load_rule(path) for path in sorted(FOLDER.glob("*.yaml"))]
+
+
+def test_every_shipped_rule_is_judged_on_empty_marts_without_an_alarm(warehouse: Settings) -> None:
+    """No rule fails, or fires, because there is nothing yet; backups and disk look at the machine."""
+    rules = [rule for rule in shipped_rules() if not rule.probe]
+
+    done = evaluate(warehouse, NOW, rules)
+
+    assert (done.failed, sum(done.notices.values())) == ({}, 0)
+
+
+def test_a_goal_behind_and_a_failed_check_are_told(shop: Settings, catcher: Catcher) -> None:
+    day = NOW.date() - timedelta(days=1)
+    goal = {
+        "goal": "revenue",
+        "day": day,
+        "title": "Revenue up by 15 %",
+        "owner": "Owner",
+        "metric": "revenue",
+        "unit": "currency",
+        "start_on": day - timedelta(days=30),
+        "end_on": day + timedelta(days=30),
+        "value": 900,
+        "expected_value": 1000,
+        "verdict": "behind",
+        "plan_id": "a",
+        "base_plan_id": "b",
+        "refreshed_at": NOW,
+    }
+    insert(shop, "goal_progress", [goal])
+    check = {
+        "check_id": "core_x",
+        "layer": "core",
+        "severity": "error",
+        "owner": "Owner",
+        "meaning": "Receipts without lines.",
+        "state": "failed",
+        "found": "3 of them",
+        "checked_at": NOW,
+    }
+    insert(shop, "check_results", [check])
+
+    go(shop, NOW, "check_failed", "goal_off_track")
+    go(shop, NOW + HOUR, "check_failed", "goal_off_track")
+    insert(shop, "goal_progress", [{**goal, "day": NOW.date(), "value": 940, "expected_value": 1040}])
+    go(shop, NOW + 24 * HOUR, "goal_off_track")
+
+    assert subjects(shop) == [
+        "Alert: Figures do not pass a check: Receipts without lines. 3 of them",
+        "Alert: A goal is off track: Revenue up by 15 %",
+    ]
+    assert "9.6%, above the level of 5.0%" in text_of(mails(shop)[-1])
