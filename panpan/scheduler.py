@@ -107,9 +107,10 @@ class Worker:
         report = run(self._settings)
         if report.loads or report.refused:
             log.info(
-                "transform: loads=%d refused=%d rows=%d rejects=%d seconds=%.2f",
+                "transform: loads=%d refused=%d held=%d rows=%d rejects=%d seconds=%.2f",
                 report.loads,
                 report.refused,
+                report.held,
                 report.rows,
                 report.rejects,
                 report.seconds,

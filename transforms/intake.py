@@ -44,6 +44,7 @@ class Load:
     load_id: int
     source: str
     file_name: str | None
+    is_released: bool = False  # somebody let it in despite the check that held it back
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ from transforms.published import publish_figures
 from transforms.run import LOCK_KEY, Progress, next_known_at, run
 from transforms.tables import ALL_CORE, ALL_MARTS
 
-SCRATCH = "{}_rebuild"
 # What people decided or sources sent, as opposed to what is made from it. Loads come last: they are what the run takes.
 RECEIVED = (
     ("ops", "source_settings"),
@@ -65,7 +64,7 @@ def rebuild(settings: Settings, *, compare_only: bool, progress: Progress = lamb
 
     No other transform runs meanwhile. The scratch database is dropped at the end, also after an error.
     """
-    with _lock(settings), _scratch(settings) as scratch:
+    with _lock(settings), scratch_warehouse(settings, "rebuild") as scratch:
         progress("copying the received documents")
         _copy_received(settings, scratch)
         progress("replaying every load")
@@ -84,10 +83,14 @@ def _lock(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def _scratch(settings: Settings) -> Iterator[Settings]:
-    """Settings of an empty, migrated database and of a folder for its files that shares archive and contracts."""
-    name = SCRATCH.format(settings.database_name)
-    with tempfile.TemporaryDirectory(prefix="rebuild-", dir=settings.home) as folder:
+def scratch_warehouse(settings: Settings, purpose: str) -> Iterator[Settings]:
+    """
+    Settings of an empty, migrated database and of a folder for its files that shares archive and contracts.
+
+    Both are gone afterwards, also after an error.
+    """
+    name = f"{settings.database_name}_{purpose}"
+    with tempfile.TemporaryDirectory(prefix=f"{purpose}-", dir=settings.home) as folder:
         for shared in (settings.archive, settings.own_contracts):
             shared.mkdir(parents=True, exist_ok=True)
             (Path(folder) / shared.name).symlink_to(shared)

@@ -3,7 +3,9 @@ The flow, to be read first: received loads -> raw records -> formatted -> core -
 
 A batch is some loads of one source in one transaction: readers see the state before it or after it, nothing between,
 and a kill at any moment leaves the state before. Only finished loads are looked at, never a watermark, so a load that
-commits late is taken late, not lost.
+commits late is taken late, not lost. Before the commit the checks that block are made. A batch that a check or the
+database refuses for what is in it is taken again in halves, until the load at fault is alone: it is refused, and the
+others are in.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from transforms.intake import RAW_IDS_PER_DOCUMENT, Load, Taken, take_load
 from transforms.matching.match import match_customers, start_affected
 from transforms.merge import create_result, merge, remove, set_column
 from transforms.published import publish_figures
+from transforms.quality.gate import HeldBack, refuse_wrong_figures
 from transforms.stage import create_stages
 from transforms.tables import (
     CUSTOMER_MARTS,
@@ -53,10 +56,11 @@ Progress = Callable[[str], None]
 
 @dataclass
 class RunReport:
-    """What a run did: loads by outcome, rows and rejects, seconds."""
+    """What a run did: loads by outcome, rows and rejects, seconds. Of the refused, held were held back by a check."""
 
     loads: int = 0
     refused: int = 0
+    held: int = 0
     rows: int = 0
     rejects: int = 0
     seconds: float = 0.0
@@ -73,8 +77,9 @@ def run(settings: Settings, progress: Progress = lambda _: None) -> RunReport:
     report = RunReport()
     contracts = load_contracts(settings.own_contracts)
     try:
-        while batch := _run_one_batch(settings, contracts):
-            _add(report, batch)
+        while batches := _run_next_batch(settings, contracts):
+            for batch in batches:
+                _add(report, batch)
             progress(f"{report.loads} loads, {report.rows} rows, {report.rejects} rejects")
     except psycopg2.OperationalError as error:
         raise DatabaseError(
@@ -99,37 +104,129 @@ class _Batch:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     taken: dict[int, Taken] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
+    held: int = 0
+
+
+class _AtFault(Exception):
+    """Loads of which at least one can't be taken, and why; held_by is the check where it was one."""
+
+    def __init__(self, loads: list[Load], reason: str, held_by: str | None) -> None:
+        super().__init__(reason)
+        self.loads, self.reason, self.held_by = loads, reason, held_by
 
 
 def _add(report: RunReport, batch: _Batch) -> None:
     report.loads += len(batch.taken)
     report.refused += len(batch.refused)
+    report.held += batch.held
     report.refusals += batch.refused.values()
     report.rows += sum(taken.rows for taken in batch.taken.values())
     report.rejects += sum(taken.rejects for taken in batch.taken.values())
 
 
-def _run_one_batch(settings: Settings, contracts: Mapping[str, Contract]) -> _Batch | None:
-    """One transaction: the next loads of one source into core and marts. None when nothing is received."""
+def _run_next_batch(
+    settings: Settings, contracts: Mapping[str, Contract], only: list[int] | None = None
+) -> list[_Batch]:
+    """The next batch, in as many parts as it takes to single out a load at fault; empty when nothing is received."""
+    try:
+        batch = _run_one_batch(settings, contracts, only)
+        return [batch] if batch else []
+    except _AtFault as fault:
+        ids = [load.load_id for load in fault.loads]
+        if len(ids) == 1:
+            return [_refuse(settings, fault)]
+        middle = len(ids) // 2
+        return [
+            *_run_next_batch(settings, contracts, ids[:middle]),
+            *_run_next_batch(settings, contracts, ids[middle:]),
+        ]
+
+
+def _run_one_batch(
+    settings: Settings, contracts: Mapping[str, Contract], only: list[int] | None = None
+) -> _Batch | None:
+    """
+    One transaction: the next loads of one source, or those of the given ids, into core and marts. None when there are
+    none.
+
+    Errors: _AtFault when what is in the loads can't be taken; nothing of the batch is kept then.
+    """
     with connect(settings, "transformer") as connection:
         with connection.cursor() as cursor:
             cursor.execute("select pg_advisory_xact_lock(%s)", (LOCK_KEY,))
-        loads = _next_loads(connection)
+        loads = _next_loads(connection, only)
         if not loads:
             return None
-        source = loads[0].source
-        batch = _Batch(source, next_known_at(connection))
-        create_stages(connection)
-        contract = contracts.get(source)
-        for load in loads:
-            _take(connection, load, contract, settings, batch)
-        if batch.taken and contract is not None:
-            _build_core(connection, contract, batch)
-        _finish(connection, batch)
-        _refresh_freshness(connection, contracts)
+        batch = _Batch(loads[0].source, next_known_at(connection))
+        try:
+            _take_batch(connection, settings, contracts, loads, batch)
+        except (HeldBack, psycopg2.Error, ValueError, ArithmeticError) as error:
+            for taken in batch.taken.values():
+                for part, _ in taken.parquet_files:
+                    part.unlink(missing_ok=True)
+            if isinstance(error, HeldBack):
+                raise _AtFault(loads, error.message, error.check_id) from error
+            if isinstance(error, psycopg2.Error) and not _is_of_the_data(error):
+                raise
+            reason = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
+            raise _AtFault(loads, f"it can't be taken into the model: {reason.strip()}", None) from error
         for taken in batch.taken.values():
             for part, final in taken.parquet_files:
                 part.replace(final)
+    return batch
+
+
+def _take_batch(
+    connection: PgConnection,
+    settings: Settings,
+    contracts: Mapping[str, Contract],
+    loads: list[Load],
+    batch: _Batch,
+) -> None:
+    """Everything of a batch up to its commit."""
+    create_stages(connection)
+    contract = contracts.get(batch.source)
+    for load in loads:
+        _take(connection, load, contract, settings, batch)
+    if batch.taken and contract is not None:
+        _build_core(connection, contract, batch)
+    _finish(connection, batch)
+    _refresh_freshness(connection, contracts)
+    if not all(load.is_released for load in loads):
+        refuse_wrong_figures(connection, batch.known_at)
+
+
+# Classes of SQLSTATE that speak of values: cardinality, data, integrity, program limits (a key too long for an index),
+# raised by our own functions. Others speak of the server or of our SQL, and are no load's fault.
+_OF_THE_DATA = ("21", "22", "23", "54", "P0")
+
+
+def _is_of_the_data(error: psycopg2.Error) -> bool:
+    return (error.pgcode or "")[:2] in _OF_THE_DATA
+
+
+def _refuse(settings: Settings, fault: _AtFault) -> _Batch:
+    """Keep a load at fault out of the model, with the reason; the run is recorded as blocked or failed."""
+    [load] = fault.loads
+    with connect(settings, "transformer") as connection, connection.cursor() as cursor:
+        batch = _Batch(load.source, next_known_at(connection))
+        batch.refused[load.load_id] = fault.reason
+        batch.held = 1 if fault.held_by else 0
+        cursor.execute(
+            """
+            update ops.loads
+            set status = 'refused', reason = %s, held_by = %s, record_count = 0, row_count = 0, reject_count = 0,
+                finished_at = clock_timestamp()
+            where load_id = %s and status = 'received'
+            """,
+            (fault.reason, fault.held_by, load.load_id),
+        )
+        cursor.execute(
+            "insert into ops.runs (step, load_ids, row_count, reject_count, status, error, started_at, finished_at)"
+            " values ('load', %s, 0, 0, %s, %s, %s, clock_timestamp())",
+            ([load.load_id], "blocked" if fault.held_by else "failed", fault.reason, batch.started_at),
+        )
+        cursor.execute("select pg_notify('load_finished', %s)", (batch.source,))
     return batch
 
 
@@ -141,22 +238,28 @@ def next_known_at(connection: PgConnection) -> datetime:
     return known_at  # type: ignore[no-any-return]  # a timestamptz is a datetime
 
 
-def _next_loads(connection: PgConnection) -> list[Load]:
-    """The oldest received load and more of the same source, as much as one batch should hold."""
+def _next_loads(connection: PgConnection, only: list[int] | None) -> list[Load]:
+    """The oldest received load and more of the same source, as much as one batch should hold; or of the given ids."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            select load_id, source, file_name
+            select load_id, source, file_name, released_at is not null
             from (
-                select load_id, source, file_name, sum(byte_count) over (order by load_id) - byte_count as bytes_before
+                select load_id, source, file_name, released_at,
+                    sum(byte_count) over (order by load_id) - byte_count as bytes_before
                 from ops.loads
                 where status = 'received'
-                and source = (select source from ops.loads where status = 'received' order by load_id limit 1)
+                and source = (
+                    select source from ops.loads
+                    where status = 'received' and (%(only)s::bigint[] is null or load_id = any(%(only)s))
+                    order by load_id limit 1
+                )
+                and (%(only)s::bigint[] is null or load_id = any(%(only)s))
             ) as waiting
-            where bytes_before < %s
-            order by load_id limit %s
+            where bytes_before < %(most_bytes)s
+            order by load_id limit %(most_loads)s
             """,
-            (BATCH_BYTES, BATCH_LOADS),
+            {"only": only, "most_bytes": BATCH_BYTES, "most_loads": BATCH_LOADS},
         )
         return [Load(*row) for row in cursor.fetchall()]
 
@@ -414,8 +517,9 @@ def _finish(connection: PgConnection, batch: _Batch) -> None:
             cursor.execute(
                 """
                 update ops.loads
-                set status = 'loaded', reason = null, record_count = %s, row_count = %s, reject_count = %s,
-                    profile = %s, newest_record_at = greatest(newest_record_at, %s), finished_at = clock_timestamp()
+                set status = 'loaded', reason = null, held_by = null,
+                    record_count = %s, row_count = %s, reject_count = %s, profile = %s,
+                    newest_record_at = greatest(newest_record_at, %s), finished_at = clock_timestamp()
                 where load_id = %s
                 """,
                 (

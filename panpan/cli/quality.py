@@ -1,5 +1,5 @@
 """
-Commands about the quality of the data: quality run, list, show, freshness, incidents, ack.
+Commands about the quality of the data: quality run, list, show, freshness, incidents, ack, mutate, release.
 """
 
 from __future__ import annotations
@@ -10,17 +10,25 @@ from typing import Annotated, Any
 
 import typer
 
+from db.connection import connect
 from metabase.formats import write_moment
 from panpan.cli import output
 from panpan.cli.options import AsJson, Home
 from panpan.errors import CheckFailed
 from panpan.settings import load_settings
-from transforms.quality import record
+from panpan.simulate import business
+from transforms.contract import load_contracts
+from transforms.quality import gate, record
 from transforms.quality.checks import Check, find_check, load_checks
 from transforms.quality.freshness import Freshness
 from transforms.quality.freshness import freshness as read_freshness
 from transforms.quality.judge import Verdict
+from transforms.quality.mutate import load_mutations, never_failing
+from transforms.quality.mutate import mutate as mutations_done
 from transforms.quality.watch import check_all
+from transforms.rebuild import scratch_warehouse
+
+MUTATED_DAYS = 42  # six weeks: what is usual of a weekday is known from four of them on
 
 commands = typer.Typer(
     name="quality",
@@ -186,6 +194,76 @@ def ack(
         output.print_json(incident_facts(incident))
     else:
         output.results.print(f"{incident.cause} is taken on by {incident.acknowledged_by}", highlight=False)
+
+
+@commands.command("mutate")
+def mutate(home: Home = None, as_json: AsJson = False) -> None:
+    """
+    Break a scratch business in many ways, one at a time, and say which checks notice.
+
+    Your data are not touched. Exit code 3 when something stays unnoticed.  Example: panpan quality mutate --json
+    """
+    settings = load_settings(home=home)
+    checks, mutations = list(load_checks().values()), load_mutations()
+    caught = []
+    with scratch_warehouse(settings, "mutate") as scratch:
+        with output.step(f"building a business of {MUTATED_DAYS} days to break"):
+            now = business.build(scratch, MUTATED_DAYS)
+        contracts = load_contracts(scratch.own_contracts)
+        with connect(scratch, "postgres", scratch.database_name) as connection:
+            with output.step(f"breaking it in {len(mutations)} ways"):
+                for each in mutations_done(connection, contracts, checks, mutations, now):
+                    caught.append(each)
+                    if len(caught) % 10 == 0:
+                        output.talk.print(f"{len(caught)} of {len(mutations)}", highlight=False)
+            with output.step(f"making each of {len(checks)} checks fail"):
+                silent = never_failing(connection, contracts, checks, now)
+            connection.rollback()
+    missed = [each.mutation.id for each in caught if not each.is_caught]
+    if as_json:
+        rows = [
+            {
+                "id": e.mutation.id,
+                "what": e.mutation.what,
+                "caught": e.is_caught,
+                "checks": e.checks,
+                "refused": e.refused,
+            }
+            for e in caught
+        ]
+        facts = {"mutations": len(caught), "caught": len(caught) - len(missed), "missed": missed}
+        output.print_json({**facts, "never_seen_failing": silent, "rows": rows}, ok=not (missed or silent))
+    else:
+        cells = [[e.mutation.id, e.refused or ", ".join(e.checks) or "MISSED", e.mutation.what] for e in caught]
+        output.print_table("what went wrong and who noticed", ["mutation", "noticed by", "what"], cells)
+        said = f"{len(caught) - len(missed)} of {len(caught)} caught; checks never seen failing: {len(silent)}"
+        output.results.print(said, highlight=False)
+    if missed or silent:
+        raise CheckFailed(
+            "the checks do not notice everything",
+            cause=", ".join([*missed, *silent]),
+            next="write a check for it, or correct the check's fixture",
+        )
+
+
+@commands.command("release")
+def release(
+    load_id: Annotated[int, typer.Argument(help="Number of the load.")],
+    by: Annotated[str | None, typer.Option("--by", help="Who decides it; unset: who runs this.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Let in a load that a check holds back, because the figures are right after all; the next run takes it.
+
+    A load whose source was mended is taken again, checks and all, by panpan rejects replay.
+    Example: panpan quality release 412 --by Ana
+    """
+    check_id = gate.release(load_settings(home=home), load_id, by or getpass.getuser())
+    if as_json:
+        output.print_json({"load": load_id, "held_by": check_id})
+    else:
+        output.results.print(f"load {load_id} is let in despite {check_id}", highlight=False)
 
 
 def check_facts(check: Check) -> dict[str, Any]:

@@ -43,6 +43,7 @@ def run(home: Home = None, as_json: AsJson = False) -> None:
     facts = {
         "loads": report.loads,
         "refused": report.refused,
+        "held": report.held,
         "rows": report.rows,
         "rejects": report.rejects,
         "seconds": report.seconds,

@@ -5,7 +5,7 @@ with averages as (
     from core.sales as sale
     inner join checked_days as day
         on sale.business_date = day.business_date and sale.store_id = day.store_id and sale.source = day.source
-    where sale.event = 'sale'
+    where sale.event = 'sale' and (%(known_at)s::timestamptz is null or sale.known_from = %(known_at)s)
     group by sale.source, sale.store_id, sale.business_date, sale.currency_code
     having count(*) >= 10
 )

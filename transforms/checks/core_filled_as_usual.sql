@@ -5,7 +5,14 @@ with days as (
         source,
         business_date,
         count(*) as receipts,
-        count(to_jsonb(sale) ->> %(column)s) as filled
+        count(
+            case %(column)s
+                when 'employee_id' then employee_id::text
+                when 'customer_id' then customer_id::text
+                when 'channel' then channel
+                when 'tax_amount' then tax_amount::text
+            end
+        ) as filled
     from core.sales as sale
     where event = 'sale' and business_date between %(today)s - 74 and %(today)s
     group by source, business_date

@@ -5,4 +5,4 @@ select
 from core.sales as sale
 inner join checked_days as day
     on sale.business_date = day.business_date and sale.store_id = day.store_id and sale.source = day.source
-where sale.business_date > %(today)s + 1
+where sale.business_date > %(today)s + 1 and (%(known_at)s::timestamptz is null or sale.known_from = %(known_at)s)

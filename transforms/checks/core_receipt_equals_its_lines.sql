@@ -29,5 +29,6 @@ inner join checked_days as day
     on sale.business_date = day.business_date and sale.store_id = day.store_id and sale.source = day.source
 left join lines on sale.sale_id = lines.sale_id
 where
-    (sale.line_count, sale.gross_amount, sale.discount_amount, sale.net_amount, sale.tax_amount)
+    (%(known_at)s::timestamptz is null or sale.known_from = %(known_at)s)
+    and (sale.line_count, sale.gross_amount, sale.discount_amount, sale.net_amount, sale.tax_amount)
     is distinct from (lines.line_count, lines.gross_amount, lines.discount_amount, lines.net_amount, lines.tax_amount)

@@ -17,4 +17,5 @@ inner join lateral (
         and before.source = day.source
         and before.business_date between day.business_date - 28 and day.business_date - 1
 ) as history on history.days >= 14 and not history.is_known
+where (%(known_at)s::timestamptz is null or sale.known_from = %(known_at)s)
 group by sale.source, sale.store_id, sale.business_date, sale.currency_code

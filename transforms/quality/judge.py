@@ -72,10 +72,15 @@ def judge(
 
     The connection must be in a transaction; the temporary tables made for the checks go with it.
     """
-    parameters = {"now": now, "today": now.astimezone(UTC).date(), "since": since}
+    parameters = parameters_of(now, since)
     with _savepoint(connection, "checks"):
         _prepare(connection, contracts, parameters)
         return [make(connection, check, contracts, parameters) for check in checks]
+
+
+def parameters_of(now: datetime, since: date = EVER, known_at: datetime | None = None) -> dict[str, Any]:
+    """What the selects are given; known_at: only what became known at that moment is looked at, where that is told."""
+    return {"now": now, "today": now.astimezone(UTC).date(), "since": since, "known_at": known_at}
 
 
 def make(

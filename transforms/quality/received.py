@@ -21,7 +21,7 @@ from transforms.documents import open_document
 from transforms.intake import RAW_IDS_PER_DOCUMENT
 
 LOOK_BACK = timedelta(days=14)
-READ_AGAIN_BYTES = 1_000_000  # of each source the newest document, where it is no larger
+READ_AGAIN_BYTES = 300_000  # of each source the newest document, where it is no larger
 CHUNK_ROWS = 10_000
 
 Offenders = Iterator[tuple[str, str]]
