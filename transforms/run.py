@@ -160,16 +160,16 @@ def _run_one_batch(
         batch = _Batch(loads[0].source, next_known_at(connection))
         try:
             _take_batch(connection, settings, contracts, loads, batch)
-        except (HeldBack, psycopg2.Error, ValueError, ArithmeticError) as error:
+        except (HeldBack, psycopg2.Error) as error:
             for taken in batch.taken.values():
                 for part, _ in taken.parquet_files:
                     part.unlink(missing_ok=True)
             if isinstance(error, HeldBack):
                 raise _AtFault(loads, error.message, error.check_id) from error
-            if isinstance(error, psycopg2.Error) and not _is_of_the_data(error):
+            if not _is_of_the_data(error):
                 raise
-            reason = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
-            raise _AtFault(loads, f"it can't be taken into the model: {reason.strip()}", None) from error
+            reason = (error.diag.message_primary or str(error)).strip()
+            raise _AtFault(loads, f"the database can't take it into the model: {reason}", None) from error
         for taken in batch.taken.values():
             for part, final in taken.parquet_files:
                 part.replace(final)

@@ -16,6 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from panpan import status as everything
 from panpan.cli import output
 from panpan.cli.options import AsJson, Home
 from panpan.local import stack
@@ -91,16 +92,24 @@ def down(home: Home = None, as_json: AsJson = False) -> None:
 
 def status(home: Home = None, as_json: AsJson = False) -> None:
     """
-    Say which servers run, where, and whether they are well.
+    Say how everything stands: stores, sources, yesterday's revenue, and which servers run.
 
-    Example: panpan status --json
+    Exit code 1 when the database can't be reached.  Example: panpan status --json
     """
-    states = stack.status(load_settings(home=home))
+    settings = load_settings(home=home)
+    states = stack.status(settings)
+    found = everything.read_status(settings)
+    said = [*found.sentences, *sentences(states)]
     if as_json:
-        output.print_json({"sentences": sentences(states), "servers": [asdict(state) for state in states]})
-        return
-    for sentence in sentences(states):
-        output.results.print(sentence, highlight=False)
+        servers = [{**asdict(state), "sentence": sentence(state)} for state in states]
+        output.print_json(
+            {**everything.as_json(found), "sentences": said, "servers": servers}, ok=found.failure is None
+        )
+    else:
+        for each in said:
+            output.results.print(each, highlight=False)
+    if found.failure:
+        raise typer.Exit(1)
 
 
 def sentences(states: list[stack.ServerState]) -> list[str]:

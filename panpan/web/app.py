@@ -33,7 +33,8 @@ from metabase.preview import Preview, UnknownPage, status_sentences
 from metabase.sheets import to_pdf, to_png
 from panpan.errors import DatabaseError, PanpanError, SettingsError, UsageError
 from panpan.settings import Settings
-from panpan.web import asking, catalogue, evolution, mails, receipts, reconciliation
+from panpan.status import as_json, read_status
+from panpan.web import asking, catalogue, evolution, mails, receipts, reconciliation, status
 from panpan.web.accounts import Accounts, Role
 from panpan.web.login import Door, current, must_log_in
 
@@ -108,6 +109,8 @@ def build_app(
         Route("/mails/{name}/html", pages.mail_html),
         Route("/mails/{name}/parts/{number:int}", pages.mail_part),
         Route("/unsubscribe/{token}", pages.unsubscribe, methods=["GET", "POST"]),
+        Route("/status", pages.status),
+        Route("/status.json", pages.status_json),
         Route("/health", pages.health),
         Mount("/static", StaticFiles(directory=FOLDER / "static")),
     ]
@@ -272,6 +275,16 @@ class Pages:
         """What the link in a mail ends; asked for by GET, done by POST, so that no link checker does it."""
         stop = mails.unsubscribe(self.settings, request.path_params["token"], do=request.method == "POST")
         return self._page("unsubscribe.html", stop=stop, here="unsubscribe")
+
+    def status(self, request: Request) -> Response:
+        """How everything stands, also when the database is down."""
+        found = read_status(self.settings)
+        return self._page("status.html", status=503 if found.failure else 200, view=status.view(found), here="status")
+
+    def status_json(self, request: Request) -> Response:
+        """The same for programs."""
+        found = read_status(self.settings)
+        return JSONResponse({"ok": not found.failure, **as_json(found)}, status_code=503 if found.failure else 200)
 
     def health(self, request: Request) -> Response:
         """For programs that watch: whether a page asked for now would have figures."""

@@ -310,7 +310,7 @@ def test_commands_report_and_stop_everything(make_home: Callable[[], Settings]) 
     assert "starting PostgreSQL" in started["seconds"]
     assert status["servers"][0]["name"] == "postgres"
     assert status["servers"][0]["healthy"] is True
-    assert status["sentences"][0].startswith("postgres 18.")
+    assert status["servers"][0]["sentence"].startswith("postgres 18.")
     assert stopped["stopped"] == ["postgres"]
     assert again["stopped"] == []
 
