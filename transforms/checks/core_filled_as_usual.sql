@@ -13,7 +13,7 @@ with days as (
                 when 'tax_amount' then tax_amount::text
             end
         ) as filled
-    from core.sales as sale
+    from core.sales
     where event = 'sale' and business_date between %(today)s - 74 and %(today)s
     group by source, business_date
 ),

@@ -22,6 +22,7 @@ usual as (
     from days
     where business_date < %(today)s - 14
     group by source, store_id
+    having count(*) >= 7
 )
 
 select

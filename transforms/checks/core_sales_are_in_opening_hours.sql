@@ -28,8 +28,13 @@ left join hours
     on receipts.source = hours.source and receipts.store_id = hours.store_id and receipts.hour = hours.hour
 where
     receipts.business_date >= %(today)s - 14
-    and exists (
-        select from hours as any_hour where any_hour.source = receipts.source and any_hour.store_id = receipts.store_id
-    )
+    and (
+        select count(distinct earlier.business_date)
+        from receipts as earlier
+        where
+            earlier.source = receipts.source
+            and earlier.store_id = receipts.store_id
+            and earlier.business_date < %(today)s - 14
+    ) >= 7
 group by receipts.source, receipts.store_id, receipts.business_date
 having count(*) >= 5 and count(*) filter (where coalesce(hours.share, 0) < 0.01) > count(*) * 0.4

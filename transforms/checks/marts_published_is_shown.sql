@@ -37,7 +37,11 @@ published as (
 select
     coalesce(shown.source, published.source) || ' ' || coalesce(shown.store_id, published.store_id) || ' '
     || coalesce(shown.business_date, published.business_date) as key,
-    format('shown %%s, published %%s', shown.value, published.value) as found
+    format(
+        'shown %%s, published %%s',
+        coalesce(trim_scale(shown.value)::text, 'nothing'),
+        coalesce(trim_scale(published.value)::text, 'nothing')
+    ) as found
 from shown
 full join published
     on
