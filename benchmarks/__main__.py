@@ -14,13 +14,14 @@ from benchmarks.backups import bench_backups
 from benchmarks.load import bench_load
 from benchmarks.memory import bench_memory
 from benchmarks.refresh import bench_refresh
+from benchmarks.trace import bench_trace
 from panpan.errors import PanpanError
 
 
 def main() -> int:
     """Run the benchmark named; the exit code is that of the error, if any."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("name", choices=["load", "refresh", "memory", "backups"])
+    parser.add_argument("name", choices=["load", "refresh", "memory", "backups", "trace"])
     parser.add_argument("--lines", type=int, action="append", required=True)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--way", action="append", default=[])
@@ -32,6 +33,8 @@ def main() -> int:
             found = bench_refresh(given.lines, given.rounds, _talk)
         elif given.name == "backups":
             found = bench_backups(given.lines[0], given.rounds, _talk)
+        elif given.name == "trace":
+            found = bench_trace(given.lines[0], given.rounds, _talk)
         else:
             found = bench_memory(given.lines, _talk)
     except PanpanError as error:

@@ -49,6 +49,8 @@ CITED = ("cited", "cited_id", "cited_name", "raw_ids")
 ROWS_SHOWN = 20
 # A statement that only adds: a row that adds nothing can be left out of it. A smallest value may well be zero.
 ADDS_UP = re.compile(r"^(?!.*\b(min|max|avg)\().*\b(sum|count)\(", re.DOTALL)
+# Sorts and groups of a month are done in memory, and not compiled first.
+ROOM = "set local work_mem = '128MB'; set local jit = off"
 BOOLEAN, NUMBERS = 16, (20, 21, 23, 1700)  # the server's type numbers
 
 
@@ -272,6 +274,7 @@ def cited_rows(settings: Settings, figure: Figure) -> Iterator[PgConnection]:
         if figure.as_of:
             text = re.sub(r"\bcore\.(?!key\b)", "core_asof.", text)
             cursor.execute("select set_config('panpan.as_of', %s, true)", (figure.as_of.isoformat(),))
+        cursor.execute(ROOM)
         cursor.execute(
             f"create temporary table cited on commit drop as with evidence as ({text}) "  # noqa: S608  # our own texts
             f"select * from evidence {condition}",
@@ -315,7 +318,7 @@ def _types(cursor: Any) -> dict[str, int]:
 def _totals(cursor: Any, figure: Figure, names: Sequence[str]) -> dict[str, Decimal]:
     """Sums of the parts that are numbers, where the figure is made by adding."""
     types = _types(cursor) if ADDS_UP.search(figure.selected) else {}
-    added = [name for name in names if types.get(name) in NUMBERS]
+    added = [name for name in names if types.get(name) in NUMBERS and not name.startswith("unit_")]
     if not added:
         return {}
     cursor.execute(

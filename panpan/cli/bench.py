@@ -1,5 +1,5 @@
 """
-Commands that measure speed and memory: bench load, refresh, memory, backups. The work is in benchmarks/.
+Commands that measure speed and memory: bench load, refresh, memory, backups, trace. The work is in benchmarks/.
 """
 
 from __future__ import annotations
@@ -108,6 +108,30 @@ def backups(lines: Lines = 1_000_000, rounds: Rounds = 1, as_json: AsJson = Fals
     title = f"a database of {found['database_mib']} MiB, {lines} sale lines"
     output.print_table(title, ["way", "seconds", "times bare", "load"], rows)
     _explain([], found)
+
+
+@commands.command("trace")
+def trace(lines: Lines = 290_000, rounds: Rounds = 3, as_json: AsJson = False) -> None:
+    """
+    How long it takes to lead a month's figures to their receipts, and to reconcile it; a trace may take two seconds.
+
+    290,000 lines are some thirty days of the dense export.  Example: panpan bench trace --lines 290000
+    """
+    found = _measured("trace", [lines], ["--rounds", str(rounds)])
+    traces = [each for each in found["questions"] if each["records"] is not None]
+    is_within = all(each["seconds"] <= found["limit_seconds"] for each in traces)
+    if as_json:
+        output.print_json(found, ok=is_within)
+    else:
+        rows = [
+            [each[key] for key in ("question", "records", "seconds", "processor_seconds", "load")]
+            for each in found["questions"]
+        ]
+        title = f"{lines} sale lines of {found['days']} days"
+        output.print_table(title, ["question", "records", "seconds", "processor s", "load"], rows)
+        _explain([], found)
+    if not is_within:
+        raise typer.Exit(CheckFailed.exit_code)
 
 
 def _measured(name: str, lines: list[int], words: list[str]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ WORDS = {
     "receipt": "Receipts",
     "receipt line": "Receipt lines",
     "stock count": "Stock counts",
+    "stock of a month": "Stock of months",
     "stock movement": "Stock movements",
 }
 # Columns of contracts that say who somebody is or where they live, and received names that do when no contract reads

@@ -1,12 +1,6 @@
 -- One row per receipt behind marts.daily_store_sales, under that mart's names, summed from its lines.
 -- Reads core.sales, core.sale_lines, core.stores. An amount is unknown as soon as one of the lines' is.
-with receipts as (
-    select sale.*
-    from core.sales as sale
-    where sale.business_date between %(first_day)s and %(last_day)s
-),
-
-summed as (
+with summed as (
     select
         line.sale_id,
         sum(line.quantity) as item_quantity,
@@ -16,8 +10,8 @@ summed as (
         case when count(*) = count(line.tax_amount) then sum(line.tax_amount) end as tax_amount,
         count(*) filter (where line.net_amount is null) as unknown_amount_line_count,
         array_agg(line.raw_id order by line.line_number) as raw_ids
-    from receipts
-    inner join core.sale_lines as line on receipts.sale_id = line.sale_id
+    from core.sale_lines as line
+    where line.business_date between %(first_day)s and %(last_day)s
     group by line.sale_id
 )
 
@@ -42,6 +36,7 @@ select
     summed.net_amount,
     summed.tax_amount,
     coalesce(summed.unknown_amount_line_count, 0) as unknown_amount_line_count
-from receipts
+from core.sales as receipts
 inner join core.stores as store on receipts.store_id = store.store_id
 left join summed on receipts.sale_id = summed.sale_id
+where receipts.business_date between %(first_day)s and %(last_day)s
