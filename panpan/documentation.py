@@ -27,6 +27,7 @@ from panpan.errors import PanpanError
 from panpan.local import postgres
 from panpan.local.initialise import initialise
 from panpan.settings import CHECKOUT, PREFIX, Settings
+from transforms.goals import load_goals
 from transforms.metrics import Metric, load_metrics
 from transforms.periods import COMPARISONS, SPELLED, WORDS
 from transforms.quality import page as quality
@@ -213,6 +214,19 @@ def metrics_page() -> str:
         facts = metric_facts(metric)
         lines += ["", f"## {metric.name}", "", metric.question, "", metric.definition, "", *_table(["", ""], facts)]
         lines += ["", "Edge cases:", "", *(f"- {example.says}" for example in metric.examples)]
+    goals = [
+        (
+            f"`{g.name}`",
+            g.title,
+            f"[{g.metric}](#{g.metric})",
+            f"{g.base_period}, {g.change_percent:+} %",
+            f"{g.start} to {g.end}, {g.measured}",
+            g.owner,
+        )
+        for g in load_goals()
+    ]
+    lines += ["", "## Goals", "", "`panpan goals` says how far each is; files in `transforms/goals`.", ""]
+    lines += _table(["goal", "what", "metric", "from, change", "when, how measured", "owner"], goals)
     return "\n".join(lines) + "\n"
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from panpan.errors import UsageError
 from panpan.settings import Settings
+from transforms.asof import MARTS, rows_as_of
 from transforms.compiler import Answer, Query, compile_query, evaluate
 from transforms.metrics import load_metrics
 from transforms.run import run
@@ -149,6 +150,16 @@ def test_what_is_known_now_is_what_the_marts_say_for_every_metric(figure: Any) -
             compared += len(figure(metric.name, *by).rows)
             assert figure(metric.name, *by, as_of=now).rows == figure(metric.name, *by).rows, (metric.name, by)
     assert compared > 60
+
+
+@pytest.mark.usefixtures("stocked")
+def test_every_mart_as_known_now_is_the_mart(warehouse: Settings, ask: Any) -> None:
+    for mart, table in MARTS.items():
+        found = rows_as_of(warehouse, datetime.now(UTC), f"marts.{mart}")
+
+        held = ask(f"select * from marts.{mart} order by {', '.join(table.keys)}")  # noqa: S608  # names of our own
+        assert held, mart
+        assert [tuple(row.values()) for row in found] == held, mart
 
 
 def test_figure_without_a_past_says_so(figure: Any) -> None:

@@ -2,22 +2,32 @@
 -- Reads core.sales, marts.daily_customers, affected_kind_days. New is who bought for the first time ever on the day;
 -- a known customer seen by a refund alone has bought before we knew.
 with receipts as (
-    select
-        sale.*,
-        case
-            when sale.customer_id is null then 'unknown'
-            when sale.business_date = (
-                select min(known.first_purchase_on) from marts.daily_customers as known
-                where known.customer_id = sale.customer_id
-            ) then 'new'
-            else 'returning'
-        end as customer_kind
+    select sale.*
     from affected_kind_days as day
     inner join core.sales as sale
         on
             day.business_date = sale.business_date
             and day.store_id = sale.store_id
             and day.source = sale.source
+),
+
+firsts as (
+    select known.customer_id, min(known.first_purchase_on) as first_purchase_on
+    from (select distinct customer_id from receipts) as seen
+    inner join marts.daily_customers as known on seen.customer_id = known.customer_id
+    group by known.customer_id
+),
+
+kinds as (
+    select
+        receipts.*,
+        case
+            when receipts.customer_id is null then 'unknown'
+            when receipts.business_date = firsts.first_purchase_on then 'new'
+            else 'returning'
+        end as customer_kind
+    from receipts
+    left join firsts on receipts.customer_id = firsts.customer_id
 )
 
 select
@@ -32,5 +42,5 @@ select
     sum(discount_amount) filter (where event = 'sale') as discount_amount,
     coalesce(-sum(net_amount) filter (where event = 'refund'), 0) as refund_amount,
     sum(net_amount) as net_amount
-from receipts
+from kinds
 group by business_date, store_id, source, coalesce(channel, 'unknown'), currency_code, customer_kind
