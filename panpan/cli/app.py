@@ -40,6 +40,7 @@ from panpan.cli import (
     sources,
     testing,
     transform,
+    upgrade,
     users,
 )
 from panpan.errors import PanpanError
@@ -62,6 +63,7 @@ for concern in (
     rejects,
     rules,
     transform,
+    upgrade,
     quality,
     metrics,
     asking,

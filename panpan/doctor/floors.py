@@ -79,7 +79,7 @@ def products() -> dict[str, Product]:
 
 def _product(name: str, facts: Mapping[str, Any]) -> Product:
     lines = facts.get("floors", {})
-    floor = facts.get("floor") or f"0.{max(lines)}.{lines[max(lines)]}"
+    floor = facts.get("floor") or " ".join(f"0.{line}.{release}" for line, release in lines.items())
     return Product(
         name=name,
         floor=floor,
