@@ -34,7 +34,7 @@ from metabase.sheets import to_pdf, to_png
 from panpan.errors import DatabaseError, PanpanError, SettingsError, UsageError
 from panpan.settings import Settings
 from panpan.status import as_json, read_status
-from panpan.web import asking, catalogue, evolution, mails, receipts, reconciliation, status
+from panpan.web import asking, catalogue, evolution, forecasts, mails, receipts, reconciliation, status
 from panpan.web.accounts import Accounts, Role
 from panpan.web.login import Door, current, must_log_in
 
@@ -98,6 +98,7 @@ def build_app(
         Route("/questions/{name}", pages.question),
         Route("/ask", pages.ask),
         Route("/catalogue", pages.catalogue),
+        Route("/forecast", pages.forecast),
         Route("/evolve/{metric}/{day}", pages.evolve),
         Route("/reconcile/{metric}/{period}", pages.reconciliation),
         Route("/receipts/metric/{metric}/{period}", pages.receipts_of_metric),
@@ -250,6 +251,10 @@ class Pages:
         """A question in plain words."""
         view = asking.view(self.settings, request.query_params.get("q", ""))
         return self._page("ask.html", view=view, query="", here="ask")
+
+    def forecast(self, request: Request) -> Response:
+        """What the next days may bring, with its error."""
+        return self._page("forecast.html", cards=forecasts.view(self.settings), query="", here="forecast")
 
     def catalogue(self, request: Request) -> Response:
         """Where to find which figure."""

@@ -56,7 +56,9 @@ def view(settings: Settings, question: str) -> View:
         return View("", None, None, (), (), None, None, ())
     reply = ask(settings, text, business_today(settings))
     is_table = len(reply.rows) > 1 or (reply.reading is not None and bool(reply.reading.by or reply.reading.compare))
-    columns = tuple(name for name in reply.rows[0] if name != "change_share") if reply.rows and is_table else ()
+    # Amounts show their sign; the code is only said where it tells rows apart.
+    hidden = {"change_share", *([CURRENCY] if _currencies(reply) < 2 else [])}
+    columns = tuple(name for name in reply.rows[0] if name not in hidden) if reply.rows and is_table else ()
     rows = tuple(tuple(_cell(reply, row, name) for name in columns) for row in reply.rows)
     wide, narrow = _picture(reply, WIDE), _picture(reply, NARROW)
     figure = reply.write(reply.value, reply.rows[0]) if len(reply.rows) == 1 else None
@@ -87,7 +89,11 @@ def _series(reply: Reply) -> dict[str, str]:
 
 def _name(reply: Reply, row: Mapping[str, Any], others: list[str]) -> str:
     parts = [_label(reply, name, row[name]) for name in others]
-    return ", ".join([*parts, *([str(row[CURRENCY])] if CURRENCY in row else [])])
+    return ", ".join([*parts, *([str(row[CURRENCY])] if _currencies(reply) > 1 else [])])
+
+
+def _currencies(reply: Reply) -> int:
+    return len({row[CURRENCY] for row in reply.rows if CURRENCY in row})
 
 
 def _legend(reply: Reply) -> tuple[tuple[str, str], ...]:

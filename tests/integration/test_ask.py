@@ -27,6 +27,7 @@ from panpan.ask.answering import Reply, ask
 from panpan.catalogue import entries
 from panpan.settings import Settings
 from panpan.web.app import Pages
+from transforms.forecast import forecast_sales
 from transforms.metrics import load_metrics
 from transforms.run import run
 
@@ -326,7 +327,7 @@ def page(business: Settings, address: str) -> str:
     path, _, query = address.partition("?")
     scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode(), "headers": []}
     pages = Pages(business, Preview(business))
-    response = {"/ask": pages.ask, "/catalogue": pages.catalogue}[path](Request(scope))
+    response = {"/ask": pages.ask, "/catalogue": pages.catalogue, "/forecast": pages.forecast}[path](Request(scope))
     return bytes(response.body).decode()
 
 
@@ -361,3 +362,14 @@ def test_catalogue_names_owner_and_source_of_record_of_every_metric(business: Se
     assert all(each.owner and each.system_of_record for each in found)
     assert all(f'id="{each.name}"' in shown for each in found)
     assert "For reference only" in shown
+
+
+def test_forecast_is_shown_with_its_error(business: Settings) -> None:
+    found = forecast_sales(business, TODAY, "centro")
+    shown = page(business, "/forecast")
+
+    assert [each.store for each in found] == ["centro"]
+    assert (found[0].last_known, found[0].days[0][0]) == (LAST, TODAY)
+    assert len(found[0].errors) == 2
+    assert all(error.mae >= 0 and error.wape is not None for error in found[0].errors)
+    assert shown.count("it was off by") >= 3
