@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -98,7 +100,8 @@ def evaluate(settings: Settings, plan: Plan) -> Answer:
 
     Errors: UsageError for a moment in which the metric has no past; DatabaseError when there is no server.
     """
-    keep_plan(settings, plan)
+    with suppress(OSError):  # where the home can't be written to, the figure is still one; its plan leads nowhere
+        keep_plan(settings, plan)
     if plan.query.as_of is None:
         with connect(settings, "bi") as connection:
             return Answer(plan, _newest_load(connection), read_rows(connection, plan))
@@ -175,7 +178,7 @@ def keep_plan(settings: Settings, plan: Plan) -> None:
         "asked_on": plan.asked_on,
         "definition_version": plan.metric.version,
     }
-    part = file.with_suffix(".part")
+    part = file.with_suffix(f".{uuid.uuid4().hex}.part")  # two askers at once each write their own
     part.write_text(json.dumps(kept, default=lambda each: each.isoformat()), encoding="utf-8")
     part.replace(file)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -130,3 +131,13 @@ def test_total_never_adds_currencies() -> None:
 def test_comparison_without_partners_is_refused(by: tuple[str, ...], period: str, comparison: str) -> None:
     with pytest.raises(UsageError):
         compile_query(Query("revenue", by, period=period, compare=comparison), TODAY)
+
+
+def test_plan_asked_by_many_at_once_is_kept_whole(home: Settings) -> None:
+    plan = compile_query(Query("revenue", period="2026-05"), TODAY)
+
+    with ThreadPoolExecutor(8) as askers:
+        list(askers.map(lambda _: keep_plan(home, plan), range(40)))
+
+    assert [file.name for file in home.plans.iterdir()] == [f"{plan.plan_id}.json"]
+    assert read_plan(home, plan.plan_id) == plan
