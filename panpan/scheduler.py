@@ -31,6 +31,7 @@ from transforms.contract import load_contracts
 from transforms.goals import refresh_goals
 from transforms.periods import business_today
 from transforms.quality.watch import Watch
+from transforms.reconcile import refresh as refresh_reconciliations
 from transforms.run import discard_unpublished, run
 
 log = logging.getLogger("panpan.worker")
@@ -38,6 +39,7 @@ LISTEN_SECONDS = 5
 GOAL_SECONDS = 3600  # a goal's file may have changed
 DEFINITION_SECONDS = 300
 SCORE_SECONDS = 6 * 3600
+RECONCILE_SECONDS = 3600
 CHECK_SECONDS = 900  # silence is noticed though nothing arrives that would wake the transform
 
 
@@ -62,6 +64,7 @@ class Worker:
             "goals": (self._refresh_goals, GOAL_SECONDS),
             "definitions": (self._note_definitions, DEFINITION_SECONDS),
             "truth": (self._score, SCORE_SECONDS),
+            "reconciliation": (self._reconcile, RECONCILE_SECONDS),
         }
         for name, (job, seconds) in jobs.items():
             self._scheduler.add_job(
@@ -157,6 +160,11 @@ class Worker:
     def _score(self) -> None:
         """Keep how far there is one truth today."""
         score(self._settings, business_today(self._settings))
+
+    def _reconcile(self) -> None:
+        """Where two systems differ, when something new has arrived."""
+        if made := refresh_reconciliations(self._settings, business_today(self._settings)):
+            log.info("reconciliation: comparisons=%d", made)
 
     def _daily_backup(self) -> None:
         """Make, prove, copy and prune when the ledger shows none since the hour; does nothing otherwise."""

@@ -12,6 +12,7 @@ is worked out from these, so a finding too many or too few shows in it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -148,6 +149,30 @@ def reconcile(
         for pair in found.pairs:
             _keep(connection, found, pair)
     return found
+
+
+def refresh(settings: Settings, today: date) -> int:
+    """
+    Reconcile every comparison of last month and of this one, when a load ended since the last time.
+
+    Gives how many were made. A second call right after makes none.
+    """
+    with connect(settings, "transformer") as connection, connection.cursor() as cursor:
+        cursor.execute(
+            """
+            select coalesce(max(finished_at), '-infinity')
+                > (select coalesce(max(reconciled_at), '-infinity') from ops.reconciliations)
+            from ops.loads where status = 'loaded'
+            """
+        )
+        [(is_due,)] = cursor.fetchall()
+    made = 0
+    for metric in COMPARISONS if is_due else ():
+        for period in ("last-month", "month-to-date"):
+            with suppress(UsageError):  # of a new business one side may not have told anything yet
+                reconcile(settings, metric, period, today)
+                made += 1
+    return made
 
 
 def examine(

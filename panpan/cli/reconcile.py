@@ -72,7 +72,7 @@ def as_facts(found: work.Reconciliation) -> dict[str, Any]:
         "difference": found.difference,
         "classes": found.classes,
         "residual": found.residual,
-        "reference_only": list(getattr(found.metric, "other_sources", ())),
+        "reference_only": [found.comparison.theirs, *found.metric.reference_only],
         "pairs": [
             {
                 **asdict(pair),

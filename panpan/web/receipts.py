@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import cache
@@ -31,6 +31,7 @@ from transforms.compiler import Query, compile_query
 from transforms.lineage import Document, RawRecord, read_record
 from transforms.metrics import find_metric
 from transforms.periods import FIRST, LAST, spelled
+from transforms.reconcile import COMPARISONS
 from transforms.trace import CITED, Page, Trace, figure_of, trace, trace_figure
 
 PAGE_ROWS = 50
@@ -102,6 +103,7 @@ class View:
     before: str | None
     after: str | None
     evolve: str | None = None
+    compare: str | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ def metric_view(settings: Settings, metric: str, period: str, asked: Mapping[str
     link = None
     if plan.first_day == plan.last_day and find_metric(metric).receipt_expression:
         link = f"/evolve/{metric}/{plan.first_day}" + (f"?{urlencode(where)}" if where else "")
-    return _view(settings, found, title, asked, path, link)
+    view = _view(settings, found, title, asked, path, link)
+    return replace(view, compare=f"/reconcile/{metric}/{period}" if metric in COMPARISONS else None)
 
 
 def thing_view(settings: Settings, kind: str, name: str, asked: Mapping[str, str], path: str) -> View:

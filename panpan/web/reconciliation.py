@@ -78,7 +78,8 @@ def view(settings: Settings, metric: str, period: str, asked: Mapping[str, str])
     return View(
         title=f"Two systems on {words}, {write_period(found.first_day, found.last_day)}",
         definition=found.metric.definition,
-        reference_only=f"What counts: {found.comparison.ours}. For reference only: {found.comparison.theirs}.",
+        reference_only=f"What counts: {found.comparison.ours}. For reference only: "
+        f"{'; '.join([found.comparison.theirs, *found.metric.reference_only])}.",
         pairs=tuple(_pair(found, pair) for pair in found.pairs),
         findings=tuple(_finding(found, row) for row in largest),
         register=_register(settings, metric),

@@ -634,6 +634,22 @@ def test_pastries_of_the_three_store_sample(warehouse: Settings, deliver: Any, s
     assert pair.difference == sum(pair.classes.values()) + pair.residual
 
 
+def test_worker_compares_again_only_when_something_arrived(chain: Settings) -> None:
+    with connect(chain, "owner") as connection, connection.cursor() as cursor:
+        cursor.execute(
+            """
+            insert into ops.loads (source, run_key, status, finished_at, received_at)
+            values ('pos', 'test', 'loaded', now() + interval '1 second', now())
+            """
+        )
+        cursor.execute("delete from ops.reconciliations")
+
+    assert work.refresh(chain, LAST) == 4  # revenue and items of both months; the CRM has told nothing
+    with connect(chain, "owner") as connection, connection.cursor() as cursor:
+        cursor.execute("update ops.loads set finished_at = now() - interval '1 day'")
+    assert work.refresh(chain, LAST) == 0
+
+
 def test_page_says_what_each_system_says_and_what_is_left(chain: Settings) -> None:
     with connect(chain, "owner") as connection, connection.cursor() as cursor:
         cursor.execute(
