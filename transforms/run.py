@@ -30,6 +30,7 @@ from transforms.matching.match import match_customers, start_affected
 from transforms.merge import create_result, merge, remove, set_column
 from transforms.published import publish_figures
 from transforms.quality.gate import HeldBack, refuse_wrong_figures
+from transforms.redaction import has_erased, redact_arrivals
 from transforms.stage import create_stages
 from transforms.tables import (
     CUSTOMER_MARTS,
@@ -186,6 +187,8 @@ def _take_batch(
     """Everything of a batch up to its commit."""
     create_stages(connection)
     contract = contracts.get(batch.source)
+    if contract is not None and has_erased(connection):
+        redact_arrivals(settings, contract, [load.load_id for load in loads])
     for load in loads:
         _take(connection, load, contract, settings, batch)
     if batch.taken and contract is not None:

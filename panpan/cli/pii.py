@@ -1,5 +1,5 @@
 """
-Commands about personal data: pii list.
+Commands about personal data: pii list, erase.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from panpan.cli import output
 from panpan.cli.options import AsJson, Home
 from panpan.errors import CheckFailed
 from panpan.settings import load_settings
+from transforms.erasure import counts_in_words
+from transforms.erasure import erase as erase_customer
 
 commands = typer.Typer(name="pii", help="Personal data: where it is, and how it goes.", no_args_is_help=True)
 
@@ -52,4 +54,49 @@ def list_(
         for name in unclassified:
             output.results.print(f"unclassified: {name}; say in db/pii.yaml what it tells", highlight=False)
     if unclassified:
+        raise typer.Exit(CheckFailed.exit_code)
+
+
+@commands.command("erase")
+def erase(
+    customer: Annotated[str, typer.Argument(help="customer:ID, or the record SOURCE:ID.")],
+    why: Annotated[str, typer.Option("--why", help="Reason, without naming the customer.")],
+    who: Annotated[str, typer.Option("--who", help="Who erases.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Erase a customer: names, mails, phones and free texts go from everything kept; sales and figures stay.
+
+    Then looks through every table and file; a value still found ends with exit code 3.
+    Example: panpan pii erase crm:501 --why "asked on 2026-05-02" --who Ada --dry-run
+    """
+    settings = load_settings(home=home)
+    with output.step("looking through everything received"):
+        done = erase_customer(settings, customer.removeprefix("customer:"), by=who, reason=why, dry_run=dry_run)
+    facts = {
+        "customer": done.customer_id,
+        "records": done.records,
+        "erased": not dry_run,
+        "erasure": done.erasure_id,
+        "counts": dict(done.counts),
+        "places_left": done.places,
+        "backups_until": done.backups_until,
+    }
+    if as_json:
+        output.print_json(facts, ok=not done.places)
+    else:
+        output.results.print(f"records of the customer: {', '.join(done.records)}", highlight=False)
+        for line in counts_in_words(done.counts):
+            output.results.print(line, highlight=False)
+        for place in done.places:
+            output.results.print(f"still there: {place}", highlight=False)
+        if not dry_run:
+            output.results.print(
+                f"erasure {done.erasure_id}: {len(done.places)} places left; older backups hold the customer until"
+                f" {done.backups_until}, unless you remove them",
+                highlight=False,
+            )
+    if done.places:
         raise typer.Exit(CheckFailed.exit_code)
