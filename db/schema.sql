@@ -4978,6 +4978,65 @@ CREATE SEQUENCE ops.document_ids
     NO MAXVALUE
     CACHE 1;
 
+CREATE TABLE ops.erased_keys (
+    source text NOT NULL,
+    kind text NOT NULL,
+    salt bytea NOT NULL,
+    key_hash bytea NOT NULL,
+    erasure_id bigint NOT NULL,
+    CONSTRAINT erased_keys_kind_is_known_check CHECK ((kind = ANY (ARRAY['id'::text, 'email'::text, 'phone'::text, 'loyalty_card'::text])))
+);
+
+COMMENT ON TABLE ops.erased_keys IS 'One row per thing an erased person would be known by again, as a salted hash.';
+
+COMMENT ON COLUMN ops.erased_keys.source IS 'Source of an id; empty where any source may tell it.';
+
+COMMENT ON COLUMN ops.erased_keys.kind IS 'id, email, phone or loyalty_card.';
+
+COMMENT ON COLUMN ops.erased_keys.salt IS 'Salt of this installation''s hashes.';
+
+COMMENT ON COLUMN ops.erased_keys.key_hash IS 'HMAC-SHA256 of kind, source and value under the salt.';
+
+COMMENT ON COLUMN ops.erased_keys.erasure_id IS 'The erasure it belongs to.';
+
+CREATE TABLE ops.erasures (
+    erasure_id bigint NOT NULL,
+    customer_id uuid NOT NULL,
+    erased_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    erased_by text NOT NULL,
+    reason text NOT NULL,
+    counts jsonb NOT NULL,
+    places_left bigint NOT NULL,
+    backups_until date NOT NULL
+);
+
+COMMENT ON TABLE ops.erasures IS 'One row per customer erased: the receipt, which names nobody.';
+
+COMMENT ON COLUMN ops.erasures.erasure_id IS 'Number of the erasure.';
+
+COMMENT ON COLUMN ops.erasures.customer_id IS 'The customer, by the id that stays on its sales.';
+
+COMMENT ON COLUMN ops.erasures.erased_at IS 'When it was done.';
+
+COMMENT ON COLUMN ops.erasures.erased_by IS 'Who did it.';
+
+COMMENT ON COLUMN ops.erasures.reason IS 'Why, in the words of who did it; must not name the customer.';
+
+COMMENT ON COLUMN ops.erasures.counts IS 'What was changed: records, documents, files, rows by kind.';
+
+COMMENT ON COLUMN ops.erasures.places_left IS 'Places where the scan afterwards still found a value of the person; 0 is the proof.';
+
+COMMENT ON COLUMN ops.erasures.backups_until IS 'By when the last backup set from before has aged out, as they are kept now.';
+
+ALTER TABLE ops.erasures ALTER COLUMN erasure_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.erasures_erasure_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 ALTER TABLE ops.inbox_files ALTER COLUMN file_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.inbox_files_file_id_seq
     START WITH 1
@@ -6133,6 +6192,12 @@ ALTER TABLE ONLY ops.discrepancies
 ALTER TABLE ONLY ops.discrepancies
     ADD CONSTRAINT discrepancies_pkey PRIMARY KEY (discrepancy_id);
 
+ALTER TABLE ONLY ops.erased_keys
+    ADD CONSTRAINT erased_keys_pkey PRIMARY KEY (key_hash);
+
+ALTER TABLE ONLY ops.erasures
+    ADD CONSTRAINT erasures_pkey PRIMARY KEY (erasure_id);
+
 ALTER TABLE ONLY ops.inbox_files
     ADD CONSTRAINT inbox_files_pkey PRIMARY KEY (file_id);
 
@@ -6427,6 +6492,9 @@ ALTER TABLE ONLY core.stock_movements
 
 ALTER TABLE ONLY core.stock_movements
     ADD CONSTRAINT stock_movements_store_id_fkey FOREIGN KEY (store_id) REFERENCES core.stores(store_id);
+
+ALTER TABLE ONLY ops.erased_keys
+    ADD CONSTRAINT erased_keys_erasure_id_fkey FOREIGN KEY (erasure_id) REFERENCES ops.erasures(erasure_id);
 
 ALTER TABLE ONLY ops.inbox_files
     ADD CONSTRAINT inbox_files_load_id_fkey FOREIGN KEY (load_id) REFERENCES ops.loads(load_id);
@@ -7856,6 +7924,39 @@ GRANT SELECT(first_seen_at) ON TABLE ops.discrepancies TO web;
 
 GRANT SELECT(last_seen_at) ON TABLE ops.discrepancies TO auditor;
 GRANT SELECT(last_seen_at) ON TABLE ops.discrepancies TO web;
+
+GRANT SELECT ON TABLE ops.erased_keys TO transformer;
+
+GRANT SELECT(source) ON TABLE ops.erased_keys TO auditor;
+GRANT SELECT(source) ON TABLE ops.erased_keys TO web;
+
+GRANT SELECT(kind) ON TABLE ops.erased_keys TO auditor;
+GRANT SELECT(kind) ON TABLE ops.erased_keys TO web;
+
+GRANT SELECT(erasure_id) ON TABLE ops.erased_keys TO auditor;
+GRANT SELECT(erasure_id) ON TABLE ops.erased_keys TO web;
+
+GRANT SELECT ON TABLE ops.erasures TO transformer;
+
+GRANT SELECT(erasure_id) ON TABLE ops.erasures TO auditor;
+GRANT SELECT(erasure_id) ON TABLE ops.erasures TO web;
+
+GRANT SELECT(customer_id) ON TABLE ops.erasures TO web;
+
+GRANT SELECT(erased_at) ON TABLE ops.erasures TO auditor;
+GRANT SELECT(erased_at) ON TABLE ops.erasures TO web;
+
+GRANT SELECT(reason) ON TABLE ops.erasures TO auditor;
+GRANT SELECT(reason) ON TABLE ops.erasures TO web;
+
+GRANT SELECT(counts) ON TABLE ops.erasures TO auditor;
+GRANT SELECT(counts) ON TABLE ops.erasures TO web;
+
+GRANT SELECT(places_left) ON TABLE ops.erasures TO auditor;
+GRANT SELECT(places_left) ON TABLE ops.erasures TO web;
+
+GRANT SELECT(backups_until) ON TABLE ops.erasures TO auditor;
+GRANT SELECT(backups_until) ON TABLE ops.erasures TO web;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.incidents TO transformer;
 
