@@ -124,10 +124,9 @@ def test_nothing_of_the_person_is_left_and_every_figure_stays(shop: Settings, as
     lines = bytes(content).decode().split("\r\n")
     assert lines[1] == CUSTOMERS_CSV.split("\r\n")[1], "another row was touched"
     assert lines[2] == "7,,,,,,,,", "what no contract reads of a person goes too"
-    assert (
-        ask("select places_left, erased_by, reason from ops.erasures order by 1")
-        == [(0, "Ada", "asked to be forgotten")] * 2
-    )
+    assert ask("select places_left, erased_by, reason from ops.erasures order by 1") == [
+        (0, "Ada", "asked to be forgotten")
+    ]
     [(receipts,)] = ask("select string_agg(e::text, ' ') from ops.erasures as e")
     assert not [value for value in VALUES if value in receipts]
 
