@@ -1,8 +1,8 @@
 """
 The questions and dashboards as files: read, checked, and handed on as typed objects.
 
-Comes in: questions/<name>.sql + .yaml, dashboards/<name>.yaml. Goes out: `Catalogue`, which both the
-preview and the provisioning of a Metabase server read.
+Comes in: questions/<name>.yaml with <name>.sql or cells of a metric, dashboards/<name>.yaml. Goes out: `Catalogue`,
+which both the preview and the provisioning of a Metabase server read.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from metabase.compiled import Cells, compiled_sql, definition_of
 from metabase.parameters import KNOWN, NOT_CODE, check_notation, tag_names
-from panpan.errors import ContractError
+from panpan.errors import ContractError, UsageError
+from transforms.metrics import find_metric
 
 FOLDER = Path(__file__).parent
 GRID_COLUMNS = 24  # Metabase's own
@@ -115,6 +117,7 @@ class Question(_Strict):
     reads: tuple[str, ...]
     system_of_record: str
     metric: str | None = None  # of the catalogue, where its figures are that metric's: leads to their receipts
+    cells: Cells | None = None  # where all figures are cells of that metric: the SQL is compiled from the catalogue
     sources: tuple[str, ...] = ()  # patterns of source names, where the mart itself does not say
     display: Display
     columns: tuple[Column, ...]
@@ -199,18 +202,40 @@ def load_catalogue(folder: Path = FOLDER) -> Catalogue:
 
 
 def load_question(path: Path) -> Question:
-    """One question from its two files."""
-    sql_path = path.with_suffix(".sql")
+    """One question: its words and its SQL, which is a file beside them or compiled from the catalogue."""
     try:
-        sql = sql_path.read_text(encoding="utf-8").strip()
-        question = Question(name=path.stem, sql=sql, **_mapping(path))
+        words = _mapping(path)
+        question = Question(name=path.stem, **(_compiled(words) if "cells" in words else _written(path, words)))
         check_sql(question)
-    except (OSError, TypeError, ValidationError, ContractError) as error:
+    except (OSError, TypeError, ValidationError, ContractError, UsageError) as error:
         raise ContractError(f"question {path.name} is wrong", cause=_reason(error)) from error
     missing = [name for name in question.display.columns() if name not in {c.name for c in question.columns}]
     if missing:
         raise ContractError(f"question {path.name} is wrong", cause=f"display needs unlisted columns {missing}")
     return question
+
+
+def _written(path: Path, words: dict[str, Any]) -> dict[str, Any]:
+    return {**words, "sql": path.with_suffix(".sql").read_text(encoding="utf-8").strip()}
+
+
+def _compiled(words: dict[str, Any]) -> dict[str, Any]:
+    """What a compiled question means, who owns it and what it reads is the catalogue's to say."""
+    said = [name for name in ("unit", "owner", "reads", "system_of_record") if name in words]
+    if said:
+        raise ContractError(f"the catalogue says {', '.join(said)} of a question with cells")
+    metric, cells = find_metric(str(words.get("metric"))), Cells.model_validate(words["cells"])
+    sql = compiled_sql(metric.name, cells)
+    return {
+        **words,
+        "cells": cells,
+        "definition": definition_of(metric, words.get("definition", "")),
+        "owner": metric.owner,
+        "unit": "amount in the currency shown" if metric.unit == "currency" else metric.unit,
+        "system_of_record": metric.system_of_record,
+        "reads": sorted(set(TABLE.findall(NOT_CODE.sub(" ", sql))) - set(STEP.findall(sql))),
+        "sql": sql,
+    }
 
 
 def load_dashboard(path: Path, questions: dict[str, Question]) -> Dashboard:

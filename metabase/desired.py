@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from metabase.alert_files import Alert, Mails, Recipient, Report, alert_sql
 from metabase.catalogue import FOLDER, Card, Catalogue, Dashboard, Filter, Question, load_question
+from metabase.compiled import Cells, base_plan
 from metabase.parameters import template_tags
 from metabase.visualization import display_of, link_settings, settings_of
 from panpan.errors import SettingsError
@@ -248,6 +249,7 @@ def wanted_question(question: Question, key: str, collection: str, sql: str, why
         question.definition,
         f"Owner: {question.owner}. Unit: {question.unit}. System of record: {question.system_of_record}.",
         f"Reads {', '.join(question.reads)}.",
+        *([plan_words(question.metric, question.cells)] if question.metric and question.cells else []),
     ]
     content = {
         "name": question.title,
@@ -264,6 +266,12 @@ def wanted_question(question: Question, key: str, collection: str, sql: str, why
         "public": False,
     }
     return Wanted(key, f"question {question.title}", content)
+
+
+def plan_words(metric: str, cells: Cells) -> str:
+    """Which definition a card's figures come from, and the plan of all of them."""
+    plan = base_plan(metric, cells)
+    return f"Metric {metric}, version {plan.metric.version}. Plan of all its days: {plan.plan_id}."
 
 
 def card_parameter(tag: Content) -> Content:
@@ -332,8 +340,15 @@ def wanted_dashcard(card: Card, tab: str | None, catalogue: Catalogue, offered: 
     return place | {
         "shows": f"question/{question.name}",
         "mappings": sorted([f"p_{name}", name] for name in question.parameters if name in offered),
-        "settings": link_settings(question, f"{address}/questions/{question.name}"),
+        "settings": link_settings(question, receipts_link(question, address)),
     }
+
+
+def receipts_link(question: Question, address: str) -> str:
+    """Our page of the receipts; what was clicked is named by columns, which Metabase fills in."""
+    columns = [question.cells.name(name) for name in question.cells.by] if question.cells else []
+    clicked = "&".join(f"{name}={{{{{name}}}}}" for name in columns)
+    return f"{address}/receipts/question/{question.name}" + (f"?{clicked}" if clicked else "")
 
 
 def virtual_settings(kind: str, words: str) -> Content:

@@ -31,10 +31,12 @@ from metabase.answers import (
 )
 from metabase.catalogue import Card, Catalogue, Dashboard, Question, Tone, load_catalogue
 from metabase.charts import Picture, draw, store_colours
+from metabase.compiled import plan_of, receipts_address
 from metabase.formats import write, write_moment, write_period
 from metabase.parameters import Filters
 from panpan.errors import PanpanError
 from panpan.settings import Settings
+from transforms.compiler import Plan, keep_plan
 
 KEPT_PAGES = 64
 MOST_SENTENCES = 2  # then sources are named together
@@ -64,6 +66,7 @@ class Cell:
     css_class: str = "words"  # or number, moment
     tone: Tone | None = None
     share: float | None = None  # of the column's largest value, for the bar behind it
+    link: str | None = None  # to the receipts of the figure
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class CardView:
     as_of: datetime | None
     sources: tuple[SourceState, ...]
     place: Card | None = None
+    plan_id: str | None = None  # by which any other door gives the same figures
 
     @property
     def as_of_text(self) -> str:
@@ -259,6 +263,7 @@ class Preview:
         answer = ask(connection, question, filters)
         sources = state.behind(answer)
         kind = question.display.kind
+        plan = self._plan(answer)
         drawable = not answer.failure and not answer.is_empty
         picture = None
         if drawable and kind in ("line", "bar", "row"):
@@ -267,7 +272,7 @@ class Preview:
             question=question,
             answer=answer,
             titles=tuple(column.title for column in question.columns if not column.hidden),
-            rows=table_cells(answer, most_rows) if not answer.failure else (),
+            rows=table_cells(answer, most_rows, plan) if not answer.failure else (),
             figure=single_figure(answer) if drawable and kind == "scalar" else None,
             picture=picture,
             message=None if drawable else _message(answer, state),
@@ -275,16 +280,28 @@ class Preview:
             as_of=as_of(sources),
             sources=tuple(sources),
             place=place,
+            plan_id=plan.plan_id if plan else None,
         )
 
+    def _plan(self, answer: Answer) -> Plan | None:
+        """The plan of a compiled answer, kept so that its id leads to the receipts."""
+        question = answer.question
+        if question.cells is None or question.metric is None or answer.failure:
+            return None
+        plan = plan_of(question.metric, question.cells, answer.records(), answer.filters.source)
+        if plan is not None:
+            keep_plan(self.settings, plan)
+        return plan
 
-def table_cells(answer: Answer, most_rows: int) -> tuple[tuple[Cell, ...], ...]:
-    """The first rows of an answer as cells, hidden columns left out."""
-    display = answer.question.display
+
+def table_cells(answer: Answer, most_rows: int, plan: Plan | None = None) -> tuple[tuple[Cell, ...], ...]:
+    """The first rows of an answer as cells, hidden columns left out; figures of a plan lead to their receipts."""
+    display, compiled = answer.question.display, answer.question.cells
     largest = max((abs(v) for v in answer.values(display.bar) if v is not None), default=0) if display.bar else 0
     rows = []
     for record in answer.records()[:most_rows]:
         currency = record.get("currency_code")
+        address = receipts_address(plan, compiled, record) if plan and compiled else None
         cells = []
         for column in answer.question.columns:
             value = record[column.name]
@@ -297,6 +314,7 @@ def table_cells(answer: Answer, most_rows: int) -> tuple[tuple[Cell, ...], ...]:
                         CSS_CLASSES.get(column.format, "words"),
                         tone,
                         share,
+                        address if column.name == display.y and value is not None else None,
                     )
                 )
         rows.append(tuple(cells))

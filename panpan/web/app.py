@@ -237,7 +237,9 @@ class Pages:
     def receipts_of_card(self, request: Request) -> Response:
         """The receipts behind what a card shows: those of its metric, else the loads it was made of."""
         name, filters = request.path_params["name"], _filters(request)
-        if address := receipts.card_address(self.preview, name, filters):
+        asked = dict(request.query_params)
+        address = receipts.clicked_address(self.preview, name, filters, asked)
+        if address := address or receipts.card_address(self.preview, name, filters):
             return RedirectResponse(address, status_code=303)
         view = receipts.card_view(self.settings, self.preview, name, filters)
         return self._page("receipts_card.html", view=view, here="receipts")

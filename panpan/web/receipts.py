@@ -21,6 +21,7 @@ from pyarrow import parquet
 
 from db.connection import connect
 from metabase.answers import Answer
+from metabase.compiled import plan_of, receipts_address
 from metabase.formats import MISSING, write, write_moment, write_period
 from metabase.parameters import Filters
 from metabase.preview import Preview
@@ -437,6 +438,30 @@ def is_personal(record: RawRecord, name: str) -> bool:
 
 
 # --- cards ---------------------------------------------------------------------------------------------------
+
+
+def clicked_address(preview: Preview, name: str, filters: Filters, asked: Mapping[str, str]) -> str | None:
+    """
+    The receipts of the one figure that was clicked in Metabase, which names it by the columns of its row; None when it
+    did not. Metabase writes days as moments: only their day counts.
+    """
+    answer = preview.question(name, filters).card.answer
+    question = answer.question
+    if question.cells is None or question.metric is None:
+        return None
+    columns = [question.cells.name(dimension) for dimension in question.cells.by]
+    clicked = {column: asked[column] for column in columns if asked.get(column)}
+    plan = plan_of(question.metric, question.cells, answer.records(), filters.source)
+    if not clicked or plan is None:
+        return None
+    for row in answer.records():
+        if all(_is_clicked(row[column], text) for column, text in clicked.items()):
+            return receipts_address(plan, question.cells, row)
+    return None
+
+
+def _is_clicked(value: Any, text: str) -> bool:
+    return text[:10] == value.isoformat() if isinstance(value, date) else text == str(value)
 
 
 def card_address(preview: Preview, name: str, filters: Filters) -> str | None:

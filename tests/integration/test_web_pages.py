@@ -23,6 +23,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import psycopg2
 import pytest
@@ -35,12 +36,15 @@ from psycopg2.extras import execute_values
 
 from db.connection import connect
 from metabase.answers import ask, snapshot
+from metabase.catalogue import load_catalogue
+from metabase.compiled import plan_of, receipts_address
 from metabase.formats import write
 from metabase.parameters import Filters
 from metabase.preview import CardView, Preview
 from metabase.sheets import blocks_of, page, paged
 from panpan.settings import Settings
 from panpan.web.app import build_app
+from transforms.compiler import Query, compile_query, evaluate, read_plan
 
 NEWEST = date(2026, 6, 29)
 MARTS = (
@@ -257,7 +261,7 @@ def as_in_a_sheet(value: Any) -> Any:
     return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-QUESTION_NAMES = sorted(path.stem for path in Path("metabase/questions").glob("*.sql"))
+QUESTION_NAMES = sorted(path.stem for path in Path("metabase/questions").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", QUESTION_NAMES)
@@ -296,6 +300,82 @@ def test_page_and_downloads_show_what_the_marts_say(
         assert cells_of(page.text) == [
             [write(record[c.name], c.format, record.get("currency_code")) for c in shown] for record in answer.records()
         ]
+
+
+def as_metabase_runs_it(statement: str, given: dict[str, str]) -> str:
+    """The statement after Metabase's own substitution: values as literals, optional clauses without a value gone."""
+    literals = {k: f"date '{v}'" if k.startswith("date") else f"'{v}'" for k, v in given.items()}
+    kept = re.sub(
+        r"\[\[(.*?)\]\]",
+        lambda m: m[1] if all(name in given for name in re.findall(r"\{\{(\w+)\}\}", m[1])) else "",
+        statement,
+        flags=re.DOTALL,
+    )
+    return re.sub(r"\{\{(\w+)\}\}", lambda m: literals[m[1]], kept)
+
+
+COMPILED = [name for name, question in load_catalogue().questions.items() if question.cells]
+ASKED: list[dict[str, str]] = [
+    {},
+    {"source": "usd_shop"},
+    {"date_from": "2026-05-15", "date_to": "2026-06-10"},
+    {"source": "pos", "currency": "EUR", "date_to": "2026-06-20"},
+]
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=str)
+def test_one_figure_and_one_plan_through_every_door(
+    small_business: Settings, address: str, asked: dict[str, str]
+) -> None:
+    """The page, the statement as Metabase runs it, and `panpan value` of each cell and of the whole."""
+    preview = Preview(small_business)
+    found = [is_one_through_every_door(small_business, preview, address, name, asked) for name in COMPILED]
+    assert sum(found) > len(COMPILED) / 2
+
+
+def is_one_through_every_door(
+    settings: Settings, preview: Preview, address: str, name: str, asked: dict[str, str]
+) -> bool:
+    """Whether there was a figure to compare; one that differs fails."""
+    card = preview.question(name, Filters.from_query(asked)).card
+    question, rows = card.question, card.answer.records()
+    cells = question.cells
+    assert cells is not None
+    if "currency" in question.parameters and "currency" not in asked:
+        asked = {**asked, "currency": "USD" if "source" in asked else "EUR"}
+    with connect(settings, "bi") as connection, connection.cursor() as cursor:
+        cursor.execute(as_metabase_runs_it(question.sql, asked))
+        in_metabase = [
+            dict(zip([c.name for c in cursor.description or ()], row, strict=True)) for row in cursor.fetchall()
+        ]
+    assert rows == in_metabase
+    if not rows:
+        assert card.plan_id is None
+        return False
+    plan = plan_of(str(question.metric), cells, rows, asked.get("source"))
+    assert plan is not None
+    whole = evaluate(settings, plan)
+    assert card.plan_id == whole.plan.plan_id == read_plan(settings, plan.plan_id).plan_id
+    assert sorted((row["value"] for row in whole.rows), key=str) == sorted(
+        (row[cells.name("value")] for row in rows), key=str
+    )
+    page = requests.get(f"{address}/questions/{name}?{urlencode(asked)}", timeout=30).text
+    assert plan.plan_id in page
+    for row in rows[:: max(1, len(rows) // 3)]:
+        link = receipts_address(plan, cells, row)
+        period, _, query = link.removeprefix(f"/receipts/metric/{question.metric}/").partition("?")
+        where = dict(parse_qsl(query))
+        cell = evaluate(settings, compile_query(Query(str(question.metric), (), where, period), NEWEST))
+        assert [each["value"] for each in cell.rows] == [row[cells.name("value")]]
+        clicked = {cells.name(n): f"{row[cells.name(n)]}" for n in cells.by}
+        if clicked:
+            led = requests.get(
+                f"{address}/receipts/question/{name}?{urlencode({**asked, **clicked})}",
+                timeout=30,
+                allow_redirects=False,
+            )
+            assert led.headers["location"] == link
+    return True
 
 
 DASHBOARD_NAMES = sorted(path.stem for path in Path("metabase/dashboards").glob("*.yaml"))

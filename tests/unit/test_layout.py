@@ -40,7 +40,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "panpan": ("panpan", "db", "transforms", "metabase", "backups"),
     "db": FRAME,
     "transforms": (*FRAME, "db"),
-    "metabase": (*FRAME, "db"),
+    "metabase": (*FRAME, "db", "transforms"),
     "backups": (*FRAME, "db"),
 }
 

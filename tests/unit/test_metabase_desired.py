@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from metabase.plan import Memory, changed_fields, fingerprint
 from metabase.visualization import column_key, display_of, settings_of
 from panpan.errors import ContractError, SettingsError
 from panpan.settings import Settings
+from transforms.compiler import Query, compile_query
+from transforms.metrics import find_metric
 
 CATALOGUE = load_catalogue()
 MAILS = load_mails(CATALOGUE)
@@ -56,6 +59,14 @@ def test_every_card_says_its_definition_and_its_owner() -> None:
         description = DESIRED.questions[f"question/{question.name}"].content["description"]
         assert question.definition in description
         assert f"Owner: {question.owner}." in description
+
+
+def test_a_compiled_card_names_its_metric_and_plan() -> None:
+    content = desired_state(settings(), CATALOGUE, MAILS).questions["question/sales_per_store_by_day"].content
+    plan = compile_query(Query("revenue", ("store", "day")), date(2030, 1, 1))
+
+    version = find_metric("revenue").version
+    assert f"Metric revenue, version {version}. Plan of all its days: {plan.plan_id}." in content["description"]
 
 
 def test_content_is_plain_json_and_holds_no_secret() -> None:
@@ -153,12 +164,14 @@ def test_a_goal_nobody_could_draw_is_refused(change: dict[str, Any]) -> None:
         Display.model_validate({**display, **change})
 
 
-def test_a_click_leads_to_our_own_page() -> None:
+def test_a_click_leads_to_our_receipts() -> None:
     desired = desired_state(settings(web_url="https://shop.example/"), CATALOGUE, MAILS)
 
     text = json.dumps(desired.dashboards["dashboard/sales"].content)
 
-    assert "https://shop.example/questions/sales_per_store_by_day" in text
+    figure = "business_date={{business_date}}&store_id={{store_id}}"
+    assert f"https://shop.example/receipts/question/sales_per_store_by_day?{figure}" in text
+    assert '"https://shop.example/receipts/question/product_ranking"' in text
     assert web_address(settings()) == "http://127.0.0.1:5432"
 
 

@@ -108,11 +108,11 @@ def test_a_workbook_runs_nothing_and_keeps_the_words(start: str) -> None:
 def test_a_workbook_has_real_types() -> None:
     sheet = load_workbook(io.BytesIO(to_xlsx([(daily(["Centro"], days=1), [])])))["sales_per_store_by_day"]
 
-    assert [cell.value for cell in sheet[1]] == ["Day", "Store", "Store id", "Net sales", "Tickets", "Currency"]
+    assert [cell.value for cell in sheet[1]] == ["Day", "Store", "Store id", "Net sales", "Currency", "From", "To"]
     assert (sheet["A2"].value, sheet["A2"].number_format) == (datetime(2026, 6, 1), "yyyy-mm-dd")
     assert (sheet["D2"].value, sheet["D2"].data_type, sheet["D2"].number_format) == (10.5, "n", "#,##0.00")
     assert (sheet["B2"].value, sheet["B2"].data_type) == ("Centro", "s")
-    assert sheet["E2"].value is None
+    assert sheet["F2"].value is None
 
 
 def test_letters_no_file_may_hold_are_left_out() -> None:
@@ -153,16 +153,17 @@ def test_downloads_are_exact() -> None:
     answer = daily(["=Centro"], days=1)
 
     assert to_csv(answer).splitlines() == [
-        "\ufeffbusiness_date,store_name,store_id,net_amount,ticket_count,currency_code",
-        "2026-06-01,'=Centro,id 0,10.50,,EUR",
+        "\ufeffbusiness_date,store_name,store_id,net_amount,currency_code,first_day,last_day",
+        "2026-06-01,'=Centro,id 0,10.50,EUR,,",
     ]
     assert to_json(answer, [])["rows"][0] == {
         "business_date": "2026-06-01",
         "store_name": "=Centro",
         "store_id": "id 0",
         "net_amount": "10.50",
-        "ticket_count": None,
         "currency_code": "EUR",
+        "first_day": None,
+        "last_day": None,
     }
 
 
