@@ -182,7 +182,7 @@ class Catalogue:
     dashboards: dict[str, Dashboard]
 
 
-DASHBOARD_ORDER = ("sales", "customers", "inventory", "trust")  # others follow by name
+DASHBOARD_ORDER = ("sales", "customers", "inventory", "goals", "trust")  # others follow by name
 
 
 def load_catalogue(folder: Path = FOLDER) -> Catalogue:

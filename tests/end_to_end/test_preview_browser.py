@@ -85,6 +85,7 @@ def fill(connection: PgConnection) -> None:
     fill_inventory(connection)
     fill_freshness(connection)
     fill_backups(connection)
+    fill_goals(connection)
 
 
 @pytest.fixture(scope="module")
@@ -313,6 +314,28 @@ def fill_backups(connection: PgConnection) -> None:
         )
 
 
+def fill_goals(connection: PgConnection) -> None:
+    metrics = {"revenue_up": "revenue", "inventory_cost_down": "inventory_cost", "retention_up": "retention_rate"}
+    start, end = date(2026, 4, 1), date(2026, 9, 30)
+    rows = [
+        (
+            *(goal, start + timedelta(days=day), f"Goal {goal}", "Owner", metric),
+            *(("share", None) if goal == "retention_up" else ("currency", "EUR")),
+            *(start, end, 0.5, 0.6, 0.5 + day / 2000, 0.5 + day / 1820, "behind", "0" * 16, "1" * 16),
+            datetime.now(UTC),
+        )
+        for goal, metric in metrics.items()
+        for day in range((NEWEST_DAY - start).days + 1)
+    ]
+    insert(
+        connection,
+        "goal_progress",
+        "goal, day, title, owner, metric, unit, currency_code, start_on, end_on, base_value, target_value, value,"
+        " expected_value, verdict, plan_id, base_plan_id, refreshed_at",
+        rows,
+    )
+
+
 @pytest.fixture(scope="module")
 def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Path(os.environ.get("PANPAN_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
@@ -333,9 +356,10 @@ def browser() -> Iterator[Any]:
 DEVICES = {"desktop": (1280, 900), "phone": (390, 844)}
 PAGES = {
     "overview": ("/", ".figure", 4),
-    "sales": ("/dashboards/sales", ".figure, .chart", 7),
+    "sales": ("/dashboards/sales", ".figure, .chart", 9),
     "customers": ("/dashboards/customers", ".figure, .chart", 4),
     "inventory": ("/dashboards/inventory", ".figure, .chart, table", 4),
+    "goals": ("/dashboards/goals", ".chart, table", 4),
     "trust": ("/dashboards/trust", ".figure, table", 7),
     "question": ("/questions/sales_per_store_by_month", ".chart, table", 2),
 }

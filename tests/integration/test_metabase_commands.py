@@ -287,19 +287,21 @@ def test_an_alert_is_quiet_while_our_engine_lives_and_loud_when_it_is_dead(wareh
 
 
 def heartbeat(settings: Settings, moment: str | None) -> None:
-    """The mart our engine will have, with its last sign of life."""
+    """Our engine's last sign of life; None: it never gave one."""
     with connect(settings, "owner") as connection, connection.cursor() as cursor:
-        cursor.execute(f"create table if not exists {HEARTBEAT} (last_evaluated_at timestamptz)")
-        cursor.execute(f"grant select on {HEARTBEAT} to bi")
         cursor.execute(f"delete from {HEARTBEAT}")  # noqa: S608  # a name of our own
         if moment:
-            cursor.execute(f"insert into {HEARTBEAT} values ({moment})")  # noqa: S608  # a name of our own
+            columns = "last_evaluated_at, tried_at, rule_count, failed_rule_count, undelivered_count"
+            cursor.execute(f"insert into {HEARTBEAT} ({columns}) values ({moment}, now(), 1, 0, 0)")  # noqa: S608
 
 
-def test_apply_sees_whether_there_is_an_engine(home: Path, warehouse: Settings, double: Any) -> None:
-    assert not commands.engine_is_known(load_settings(home=home))
+def test_apply_sees_whether_there_is_an_engine(home: Path, double: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home that was not migrated yet has none, and its alerts must not ask for it."""
+    assert commands.engine_is_known(load_settings(home=home))
+    monkeypatch.setattr(commands, "HEARTBEAT", "marts.no_heartbeat")
     typed("apply", home=home)
-    heartbeat(warehouse, "now()")
+    assert not any(HEARTBEAT in str(card["dataset_query"]) for card in double.m.cards.values())
+    monkeypatch.undo()
 
     changed = object_of("apply", home=home)
 

@@ -486,7 +486,7 @@ def test_unknown_amounts_are_not_shown_as_nought(empty_marts: Settings, address:
     assert "No figure is known for this day." in page.text
 
 
-PATHS = ["/", "/dashboards/sales", "/dashboards/customers", "/dashboards/inventory", "/dashboards/trust"]
+PATHS = ["/", *(f"/dashboards/{name}" for name in ("sales", "customers", "inventory", "goals", "trust"))]
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -120,7 +120,7 @@ def test_every_question_is_on_a_dashboard() -> None:
     shown = {name for dashboard in CATALOGUE.dashboards.values() for name in dashboard.question_names()}
 
     assert shown == set(CATALOGUE.questions)
-    assert list(CATALOGUE.dashboards) == ["sales", "customers", "inventory", "trust"]
+    assert list(CATALOGUE.dashboards) == ["sales", "customers", "inventory", "goals", "trust"]
 
 
 def test_dashboard_filters_reach_every_question_that_has_them() -> None:
