@@ -177,6 +177,7 @@ def _line(answer: Answer, series: Mapping[str, str], width: int) -> Drawing:
             tickCount=ticks,
             grid=False,
             labelOverlap=True,
+            labelSeparation=14,  # the page's letters may be wider than those it was laid out with
         ),
     )
     drawn = chart.mark_line(strokeWidth=1.8, strokeJoin="round")

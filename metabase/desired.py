@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from metabase.alert_files import Alert, Mails, Recipient, Report, alert_sql
-from metabase.catalogue import FOLDER, Card, Catalogue, Dashboard, Filter, Question, load_question
+from metabase.catalogue import FOLDER, GRID_COLUMNS, Card, Catalogue, Dashboard, Filter, Question, load_question
 from metabase.compiled import Cells, base_plan
 from metabase.parameters import template_tags
 from metabase.visualization import display_of, link_settings, settings_of
@@ -44,6 +44,8 @@ COLLECTIONS: dict[str, tuple[str, str | None, str]] = {
     "owners_questions": ("Questions", "owners", "What these dashboards are made of."),
     "owners_alerts": ("Alerts", "owners", "Questions that have rows only when something is wrong."),
 }
+# Metabase's cards can't say of which moment their data are, so each dashboard ends its first tab with what can.
+FRESHNESS, FRESHNESS_ROWS = "data_freshness", 5
 EMPLOYEES_READ = ("top", "everyone", "everyone_questions")
 
 
@@ -225,6 +227,7 @@ def wanted_questions(catalogue: Catalogue, mails: Mails, engine_is_known: bool) 
     for_everyone = {
         name for d in catalogue.dashboards.values() if audience(d) == "everyone" for name in d.question_names()
     }
+    for_everyone |= {FRESHNESS} if for_everyone else set()
     for question in catalogue.questions.values():
         place = "everyone_questions" if question.name in for_everyone else "owners_questions"
         yield wanted_question(question, f"question/{question.name}", place, question.sql)
@@ -294,8 +297,8 @@ def wanted_dashboard(
     offered = [each.name for each in dashboard.filters]
     cards = [
         wanted_dashcard(card, tab.title if tabs else None, catalogue, offered, address)
-        for tab in dashboard.tabs
-        for card in tab.cards
+        for number, tab in enumerate(dashboard.tabs)
+        for card in (*tab.cards, *([] if number else freshness_cards(dashboard)))
     ]
     content = {
         "name": dashboard.title,
@@ -310,6 +313,14 @@ def wanted_dashboard(
         "public": False,
     }
     return Wanted(key, f"dashboard {dashboard.title}", content)
+
+
+def freshness_cards(dashboard: Dashboard) -> list[Card]:
+    """How fresh each source is, below the first tab; nothing where the dashboard shows it already."""
+    if FRESHNESS in dashboard.question_names():
+        return []
+    end = max(card.row + card.size_y for card in dashboard.tabs[0].cards)
+    return [Card(question=FRESHNESS, row=end, col=0, size_x=GRID_COLUMNS, size_y=FRESHNESS_ROWS)]
 
 
 def in_reading_order(cards: Iterable[Content]) -> list[Content]:
@@ -383,10 +394,11 @@ def recipient_name(recipient: Recipient) -> str:
 
 def wanted_report(report: Report, dashboard: Dashboard) -> Wanted:
     """A dashboard subscription; Metabase wants each card of the dashboard named."""
+    shown = [*dashboard.question_names(), *(card.question or "" for card in freshness_cards(dashboard))]
     content = {
         "name": report.title,
         "dashboard": f"dashboard/{report.dashboard}",
-        "cards": sorted(f"question/{name}" for name in dashboard.question_names()),
+        "cards": sorted(f"question/{name}" for name in shown),
         "every": report.every,
         "hour": report.hour,
         "weekday": report.weekday,

@@ -1,5 +1,5 @@
 """
-Commands about Metabase: metabase plan, apply, audit, preview.
+Commands about Metabase: metabase plan, apply, audit, preview, download.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from metabase.audit import administrators, audit
 from metabase.catalogue import Catalogue, load_catalogue
 from metabase.client import Client
 from metabase.desired import Desired, desired_state, web_address
+from metabase.jar import PUBLISHER, VERSION, fetch
 from metabase.parameters import Filters
 from metabase.plan import Action, Memory, Plan
 from metabase.preview import CardView, Preview
@@ -165,6 +166,29 @@ def preview(
     for page in facts:
         cards = [(c["title"], c["says"], c["rows"], c["as_of"]) for c in page["cards"]]
         output.print_table(f"{page['title']}: {page['url']}", ["card", "says", "rows", "data as of"], cards)
+
+
+@commands.command("download")
+def download(
+    sha256: Annotated[str, typer.Option("--sha256", help="Checksum of the jar, from the notes of the release.")],
+    version: Annotated[str, typer.Option("--version", help="Which release.")] = VERSION,
+    publisher: Annotated[str, typer.Option("--from", help="Address of another place that has it.")] = PUBLISHER,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Fetch Metabase itself, as one file for a Java of version 25, where the network allows.
+
+    It is kept only when its checksum is the one given.  Example: panpan metabase download --sha256 0123...
+    """
+    settings = load_settings(home=home)
+    with output.step(f"downloading Metabase {version}"):
+        jar = fetch(version, sha256, settings.tools_dir.absolute(), publisher)
+    if as_json:
+        output.print_json({"jar": str(jar), "version": version, "sha256": sha256.lower()})
+    else:
+        say_where = f"{jar}\nstart it: java --add-opens java.base/java.nio=ALL-UNNAMED -jar {jar}"
+        output.results.print(say_where, markup=False, highlight=False)
 
 
 def write_files(pages: Preview, name: str, kind: FileKind, folder: Path) -> list[Path]:

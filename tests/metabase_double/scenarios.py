@@ -20,7 +20,7 @@ from metabase.apply import apply, plan
 from metabase.audit import Finding, audit
 from metabase.catalogue import Catalogue, load_catalogue
 from metabase.client import Client
-from metabase.desired import Desired, desired_state, mark_of
+from metabase.desired import FRESHNESS, Desired, desired_state, mark_of
 from metabase.plan import Memory, Plan
 from metabase.provision import claim, ensure_key, enter, look_at
 from panpan.settings import Settings
@@ -128,7 +128,7 @@ class Site:
     def without(self, dashboard: str) -> None:
         """As if the file of a dashboard, and of the questions only it shows, had been deleted."""
         kept = {name: each for name, each in self.catalogue.dashboards.items() if name != dashboard}
-        shown = {name for each in kept.values() for name in each.question_names()}
+        shown = {FRESHNESS, *(name for each in kept.values() for name in each.question_names())}
         questions = {name: each for name, each in self.catalogue.questions.items() if name in shown}
         self.catalogue = Catalogue(questions, kept)
 

@@ -69,6 +69,25 @@ def test_a_compiled_card_names_its_metric_and_plan() -> None:
     assert f"Metric revenue, version {version}. Plan of all its days: {plan.plan_id}." in content["description"]
 
 
+def test_every_dashboard_says_how_fresh_its_data_are() -> None:
+    desired = desired_state(settings(), CATALOGUE, MAILS)
+
+    for dashboard in desired.dashboards.values():
+        cards = dashboard.content["cards"]
+        assert [card["shows"] for card in cards].count("question/data_freshness") == 1
+        for tab in {card["tab"] for card in cards}:
+            cells = [
+                (row, col)
+                for card in cards
+                if card["tab"] == tab
+                for row in range(card["row"], card["row"] + card["size_y"])
+                for col in range(card["col"], card["col"] + card["size_x"])
+            ]
+            assert len(cells) == len(set(cells))
+    assert desired.questions["question/data_freshness"].content["collection"] == "everyone_questions"
+    assert "question/data_freshness" in desired.reports["report/weekly_report"].content["cards"]
+
+
 def test_content_is_plain_json_and_holds_no_secret() -> None:
     """What is compared, fingerprinted and printed."""
     things = [DESIRED.database, *DESIRED.settings.values(), *DESIRED.questions.values(), *DESIRED.dashboards.values()]
