@@ -217,6 +217,64 @@ def test_workflow_reads_the_inbox_and_no_other_folder(home_with_probe: tuple[Set
     assert "not allowed" in str(caught.value.cause)
 
 
+def hostile(path: str, kind: str, version: float, parameters: dict[str, Any]) -> dict[str, Any]:
+    """A workflow of one call and one node that should not get what it wants."""
+    workflow = probe()
+    called, tried = workflow["nodes"][0], workflow["nodes"][2]
+    called["parameters"]["path"] = called["webhookId"] = path
+    tried |= {"name": "Try", "type": kind, "typeVersion": version, "parameters": parameters}
+    workflow |= {"id": f"hostile{path}001", "name": path, "nodes": [called, tried]}
+    workflow["connections"] = {"Called": {"main": [[{"node": "Try", "type": "main", "index": 0}]]}}
+    return workflow
+
+
+def call_once_live(settings: Settings, path: str, seconds: float = 120) -> None:
+    """Call a workflow just published; a busy n8n takes a while to hear its webhook."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            n8n.trigger(settings, path, {})
+        except ServerError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+        else:
+            return
+
+
+def test_workflow_reads_no_variable_of_the_environment(home_with_probe: tuple[Settings, Path]) -> None:
+    settings, folder = home_with_probe
+    asking = {"mode": "raw", "jsonOutput": '={{ { "key": $env.N8N_ENCRYPTION_KEY } }}', "options": {}}
+    file = folder / "env.json"
+    file.write_text(normalise(hostile("env", "n8n-nodes-base.set", 3.4, asking)))
+    try:
+        deploy_workflows(settings, folder)
+        with pytest.raises(IngestError) as caught:
+            call_once_live(settings, "env")
+    finally:
+        file.unlink()
+
+    assert "access to env vars denied" in str(caught.value.cause).lower()
+    assert settings.n8n_encryption_key.get_secret_value() not in str(caught.value.cause)
+
+
+def test_node_that_runs_programs_is_unknown(home_with_probe: tuple[Settings, Path]) -> None:
+    """Whether n8n refuses to publish it or to run it: the program never ran."""
+    settings, folder = home_with_probe
+    mark = settings.inbox / "was-here"
+    file = folder / "command.json"
+    file.write_text(normalise(hostile("command", "n8n-nodes-base.executeCommand", 1, {"command": f"touch {mark}"})))
+    try:
+        with pytest.raises((ServerError, IngestError)) as caught:
+            deploy_workflows(settings, folder)
+            n8n.trigger(settings, "command", {})
+    finally:
+        file.unlink()
+
+    assert not mark.exists()
+    assert "executeCommand" in str(caught.value.cause) or "nrecognized" in str(caught.value.cause)
+
+
 def test_changed_workflow_is_live_in_a_moment_and_a_removed_one_is_not(
     home_with_probe: tuple[Settings, Path],
 ) -> None:
