@@ -442,38 +442,6 @@ def _register(cursor: Any, key: Mapping[str, Any], pair: Pair) -> None:
 # --- reading -------------------------------------------------------------------------------------------------
 
 
-def findings(
-    settings: Settings, found: Reconciliation, pair: Pair, kind: str | None = None, limit: int = 50
-) -> list[dict[str, Any]]:
-    """The findings kept of a pair, the largest first: one row per record and cause."""
-    with connect(settings, "transformer") as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(
-            """
-            select finding.class, finding.reason, finding.business_date, store.store_name, product.product_name,
-                finding.record, finding.amount, finding.our_raw_ids, finding.their_raw_ids
-            from ops.reconciliation_findings as finding
-            inner join ops.reconciliations as kept using (reconciliation_id)
-            left join core.stores as store using (store_id)
-            left join core.products as product using (product_id)
-            where kept.metric = %s and kept.comparison = %s and kept.catalogue = %s and kept.currency_code = %s
-                and kept.first_day = %s and kept.last_day = %s and (%s::text is null or finding.class = %s)
-            order by finding.finding_number limit %s
-            """,
-            (
-                found.metric.name,
-                found.comparison.name,
-                pair.catalogue,
-                pair.currency or "",
-                found.first_day,
-                found.last_day,
-                kind,
-                kind,
-                limit,
-            ),
-        )
-        return [dict(row) for row in cursor.fetchall()]
-
-
 def discrepancies(settings: Settings, status: str | None = None, role: Role = "transformer") -> list[dict[str, Any]]:
     """
     The register, the open ones and the largest first; role web is not shown the words and the name of a decision.
