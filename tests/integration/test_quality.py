@@ -25,6 +25,7 @@ from transforms.quality import record
 from transforms.quality.checks import Check, load_checks
 from transforms.quality.freshness import create_freshness, read_freshness
 from transforms.quality.judge import Verdict, judge
+from transforms.quality.mutate import Mutation, load_mutations, mutate, never_failing
 from transforms.quality.watch import check_all
 
 Making = Callable[[], AbstractContextManager[Settings]]
@@ -297,3 +298,35 @@ def test_readers_of_dashboards_see_the_results(warehouse: Settings) -> None:
         assert rows(connection, "select count(*) from marts.check_results where state = 'passed'") == [
             (len(load_checks()),)
         ]
+
+
+# --- what goes wrong in a business -------------------------------------------------------------------------
+
+
+def test_what_goes_wrong_in_a_business_is_noticed(shared: PgConnection, business: tuple[Settings, datetime]) -> None:
+    """Every mutation is done and taken back; what a source sent wrongly is in the marts as well."""
+    mutations = load_mutations()
+    with taken_back(shared):
+        caught = list(mutate(shared, CONTRACTS, list(load_checks().values()), mutations, business[1]))
+
+    assert len({each.id for each in mutations}) == len(mutations) >= 50
+    assert [each.mutation.id for each in caught] == [each.id for each in mutations]
+    assert [each.mutation.id for each in caught if not each.is_caught] == []
+    assert [
+        v.check.id for v in judge(shared, CONTRACTS, load_checks().values(), business[1]) if v.state != "passed"
+    ] == []
+
+
+def test_a_mutation_that_changes_nothing_is_refused(scratch: PgConnection, business: tuple[Settings, datetime]) -> None:
+    """It would be counted as missed, or as caught, for nothing."""
+    empty = Mutation(id="nothing", what="Nothing.", layer="core", sql="update core.sales set event = event where false")
+
+    with pytest.raises(UsageError, match="changes nothing"):
+        list(mutate(scratch, CONTRACTS, [], [empty], business[1]))
+
+
+def test_a_check_whose_fixture_is_harmless_is_found(scratch: PgConnection, business: tuple[Settings, datetime]) -> None:
+    sound = load_checks()["core_stock_is_not_negative"]
+    lying = sound.model_copy(update={"fixture": "update core.stock_levels set on_hand_quantity = 1"})
+
+    assert never_failing(scratch, CONTRACTS, [sound, lying], business[1]) == [lying.id]

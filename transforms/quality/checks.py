@@ -43,11 +43,6 @@ class Check(BaseModel):
     fixture: str
 
     @property
-    def name(self) -> str:
-        """The id in words: "day equals receipts"."""
-        return self.id.partition("_")[2].replace("_", " ")
-
-    @property
     def statement(self) -> str:
         """The text of its select."""
         return (FOLDER / f"{self.sql or self.id}.sql").read_text(encoding="utf-8")
