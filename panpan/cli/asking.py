@@ -77,10 +77,11 @@ def _print_answer(reply: Reply) -> None:
         output.talk.print(note, markup=False, highlight=False)
     for cited in reply.citations:
         lines = {
-            "means": f"{cited['definition']} (version {cited['version']})",
+            "means": f"{cited['definition']} (version {cited['version']}, {cited['state']})",
             "owner": f"{cited['owner']}; source of record: {cited['system_of_record']}",
             "data": f"as of {write_moment(cited['as_of'])}" if cited["as_of"] else "nothing loaded yet",
             "sources": ", ".join(f"{each['source']} {each['state']}" for each in cited["freshness"]),
+            "checks": cited["quality"],
             "plan": f"{cited['plan_id']} (panpan trace plan:{cited['plan_id']})",
         }
         for name, text in lines.items():
