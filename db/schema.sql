@@ -5214,6 +5214,7 @@ CREATE TABLE ops.mails (
     content bytea,
     settled_at timestamp with time zone,
     reply text,
+    report_id bigint,
     CONSTRAINT mails_sent_was_accepted_check CHECK (((status <> 'sent'::text) OR (reply ~~ '250%'::text))),
     CONSTRAINT mails_settled_has_a_moment_check CHECK (((settled_at IS NULL) = (status = ANY (ARRAY['waiting'::text, 'sending'::text, 'handed'::text])))),
     CONSTRAINT mails_status_is_known_check CHECK ((status = ANY (ARRAY['waiting'::text, 'sending'::text, 'handed'::text, 'sent'::text, 'uncertain'::text, 'bounced'::text, 'refused'::text, 'given_up'::text, 'unsubscribed'::text])))
@@ -5252,6 +5253,8 @@ COMMENT ON COLUMN ops.mails.content IS 'The mail byte for byte, the same at ever
 COMMENT ON COLUMN ops.mails.settled_at IS 'When its last status was reached; null while it is on its way.';
 
 COMMENT ON COLUMN ops.mails.reply IS 'What the mail server last said, or what failed.';
+
+COMMENT ON COLUMN ops.mails.report_id IS 'Report it carries; null for mails about alerts.';
 
 ALTER TABLE ops.mails ALTER COLUMN mail_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.mails_mail_id_seq
@@ -5394,6 +5397,54 @@ COMMENT ON COLUMN ops.rejects.resolved_at IS 'When its load was taken again and 
 
 ALTER TABLE ops.rejects ALTER COLUMN reject_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.rejects_reject_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE ops.reports (
+    report_id bigint NOT NULL,
+    name text NOT NULL,
+    language text NOT NULL,
+    as_of timestamp with time zone NOT NULL,
+    first_day date NOT NULL,
+    last_day date NOT NULL,
+    plan_ids text[] NOT NULL,
+    subject text NOT NULL,
+    body bytea NOT NULL,
+    text_body text NOT NULL,
+    sha256 text NOT NULL,
+    CONSTRAINT reports_name_is_known_check CHECK ((name = ANY (ARRAY['daily'::text, 'weekly'::text])))
+);
+
+COMMENT ON TABLE ops.reports IS 'One row per report made for mailing, in one language; never changed.';
+
+COMMENT ON COLUMN ops.reports.report_id IS 'Our number of the report.';
+
+COMMENT ON COLUMN ops.reports.name IS 'daily or weekly.';
+
+COMMENT ON COLUMN ops.reports.language IS 'Language it is written in.';
+
+COMMENT ON COLUMN ops.reports.as_of IS 'Moment of knowledge: what became known later is not in it.';
+
+COMMENT ON COLUMN ops.reports.first_day IS 'First day it tells of.';
+
+COMMENT ON COLUMN ops.reports.last_day IS 'Last day it tells of.';
+
+COMMENT ON COLUMN ops.reports.plan_ids IS 'Plans of its figures: panpan trace plan:ID.';
+
+COMMENT ON COLUMN ops.reports.subject IS 'Its title and days.';
+
+COMMENT ON COLUMN ops.reports.body IS 'The page byte for byte, pictures inside.';
+
+COMMENT ON COLUMN ops.reports.text_body IS 'The same as plain text.';
+
+COMMENT ON COLUMN ops.reports.sha256 IS 'Checksum of the page.';
+
+ALTER TABLE ops.reports ALTER COLUMN report_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.reports_report_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -6240,6 +6291,9 @@ ALTER TABLE ONLY ops.rejects
 ALTER TABLE ONLY ops.rejects
     ADD CONSTRAINT rejects_raw_id_entity_key UNIQUE (raw_id, entity);
 
+ALTER TABLE ONLY ops.reports
+    ADD CONSTRAINT reports_pkey PRIMARY KEY (report_id);
+
 ALTER TABLE ONLY ops.requested_windows
     ADD CONSTRAINT requested_windows_pkey PRIMARY KEY (run_key);
 
@@ -6420,7 +6474,11 @@ CREATE UNIQUE INDEX mails_notice_id_recipient_key ON ops.mails USING btree (noti
 
 CREATE INDEX mails_open_idx ON ops.mails USING btree (next_try_at) WHERE (settled_at IS NULL);
 
+CREATE UNIQUE INDEX mails_report_id_recipient_key ON ops.mails USING btree (report_id, recipient) WHERE (report_id IS NOT NULL);
+
 CREATE INDEX rejects_open_idx ON ops.rejects USING btree (source, reason) WHERE (resolved_at IS NULL);
+
+CREATE INDEX reports_name_last_day_idx ON ops.reports USING btree (name, last_day);
 
 CREATE INDEX runs_known_at_idx ON ops.runs USING btree (known_at);
 
@@ -6504,6 +6562,9 @@ ALTER TABLE ONLY ops.load_requests
 
 ALTER TABLE ONLY ops.mails
     ADD CONSTRAINT mails_notice_id_fkey FOREIGN KEY (notice_id) REFERENCES ops.alert_notices(notice_id);
+
+ALTER TABLE ONLY ops.mails
+    ADD CONSTRAINT mails_report_id_fkey FOREIGN KEY (report_id) REFERENCES ops.reports(report_id);
 
 ALTER TABLE ONLY ops.reconciliation_findings
     ADD CONSTRAINT reconciliation_findings_reconciliation_id_fkey FOREIGN KEY (reconciliation_id) REFERENCES ops.reconciliations(reconciliation_id) ON DELETE CASCADE;
@@ -8084,6 +8145,9 @@ GRANT SELECT(subject) ON TABLE ops.mails TO web;
 GRANT SELECT(settled_at) ON TABLE ops.mails TO auditor;
 GRANT SELECT(settled_at) ON TABLE ops.mails TO web;
 
+GRANT SELECT(report_id) ON TABLE ops.mails TO auditor;
+GRANT SELECT(report_id) ON TABLE ops.mails TO web;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.reconciliation_findings TO transformer;
 GRANT SELECT ON TABLE ops.reconciliation_findings TO web;
 
@@ -8139,6 +8203,38 @@ GRANT SELECT(rejected_at) ON TABLE ops.rejects TO web;
 
 GRANT SELECT(resolved_at) ON TABLE ops.rejects TO auditor;
 GRANT SELECT(resolved_at) ON TABLE ops.rejects TO web;
+
+GRANT SELECT,INSERT ON TABLE ops.reports TO transformer;
+
+GRANT SELECT(report_id) ON TABLE ops.reports TO auditor;
+GRANT SELECT(report_id) ON TABLE ops.reports TO web;
+
+GRANT SELECT(name) ON TABLE ops.reports TO auditor;
+GRANT SELECT(name) ON TABLE ops.reports TO web;
+
+GRANT SELECT(language) ON TABLE ops.reports TO auditor;
+GRANT SELECT(language) ON TABLE ops.reports TO web;
+
+GRANT SELECT(as_of) ON TABLE ops.reports TO auditor;
+GRANT SELECT(as_of) ON TABLE ops.reports TO web;
+
+GRANT SELECT(first_day) ON TABLE ops.reports TO auditor;
+GRANT SELECT(first_day) ON TABLE ops.reports TO web;
+
+GRANT SELECT(last_day) ON TABLE ops.reports TO auditor;
+GRANT SELECT(last_day) ON TABLE ops.reports TO web;
+
+GRANT SELECT(plan_ids) ON TABLE ops.reports TO auditor;
+GRANT SELECT(plan_ids) ON TABLE ops.reports TO web;
+
+GRANT SELECT(subject) ON TABLE ops.reports TO auditor;
+GRANT SELECT(subject) ON TABLE ops.reports TO web;
+
+GRANT SELECT(text_body) ON TABLE ops.reports TO auditor;
+GRANT SELECT(text_body) ON TABLE ops.reports TO web;
+
+GRANT SELECT(sha256) ON TABLE ops.reports TO auditor;
+GRANT SELECT(sha256) ON TABLE ops.reports TO web;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.requested_windows TO transformer;
 GRANT SELECT ON TABLE ops.requested_windows TO auditor;

@@ -28,7 +28,8 @@ from psycopg2.extras import RealDictCursor
 from db.connection import connect
 from metabase.desired import web_address
 from panpan.alerting.evaluate import only_one
-from panpan.alerting.letters import Letter, Links, pack, write_notice
+from panpan.alerting.language import words
+from panpan.alerting.letters import Letter, Links, letter_of_page, pack, write_notice
 from panpan.alerting.people import Person, load_people
 from panpan.alerting.rules import Rule, load_rules
 from panpan.errors import MailError
@@ -339,7 +340,7 @@ def _written(
         if mail["content"] is not None:
             return mail
         rule = rules.get(mail["rule"])
-        if rule is None:
+        if rule is None and mail["report_id"] is None:
             _settle_in(connection, mail_id, "given_up", "its rule is no more", now)
             return None
         known = {person.address.lower(): person for group in people.values() for person in group}
@@ -351,17 +352,19 @@ def _written(
             time_zone=mail["time_zone"],
         )
         address = web_address(settings)
-        links = Links(f"{address}{rule.receipts}", f"{address}/unsubscribe/{mail['unsubscribe_token']}")
-        blind = [r.title[person.language] for r in rules.values() if r.name in _blinded(connection)]
-        letter = write_notice(
-            rule, mail["kind"], mail["items"], person, links, blind=blind if rule.name == "source_silent" else ()
-        )
+        unsubscribe_url = f"{address}/unsubscribe/{mail['unsubscribe_token']}"
+        if rule is None:
+            letter = _report_letter(connection, mail, person, unsubscribe_url)
+        else:
+            links = Links(f"{address}{rule.receipts}", unsubscribe_url)
+            blind = _blinded(connection, rules, person) if rule.name == "source_silent" else []
+            letter = write_notice(rule, mail["kind"], mail["items"], person, links, blind=blind)
         content = pack(
             letter,
             sender=server.sender,
             person=person,
             message_id=mail["message_id"],
-            unsubscribe_url=links.unsubscribe,
+            unsubscribe_url=unsubscribe_url,
             written_at=mail["created_at"],
         )
         with connection.cursor() as cursor:
@@ -382,10 +385,22 @@ def _read(connection: PgConnection, mail_id: int) -> dict[str, Any]:
     return dict(row)
 
 
-def _blinded(connection: PgConnection) -> set[str]:
+def _blinded(connection: PgConnection, rules: dict[str, Rule], person: Person) -> list[str]:
+    """Titles of the rules that wait for fresh data."""
     with connection.cursor() as cursor:
-        cursor.execute("select distinct rule from ops.alert_states where cover = 'stale'")
-        return {rule for (rule,) in cursor.fetchall()}
+        cursor.execute("select distinct rule from ops.alert_states where cover = 'stale' order by rule")
+        return [rules[name].title[person.language] for (name,) in cursor.fetchall() if name in rules]
+
+
+def _report_letter(connection: PgConnection, mail: dict[str, Any], person: Person, unsubscribe_url: str) -> Letter:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select name, subject, text_body, body from ops.reports where report_id = %s", (mail["report_id"],)
+        )
+        [(name, subject, text, body)] = cursor.fetchall()
+    said = words(person.language)
+    footer = said["footer"].format(title=said["report"]["topics"][name], zone=person.time_zone)
+    return letter_of_page(subject, text, bytes(body), footer, unsubscribe_url, said["unsubscribe"])
 
 
 def _move(settings: Settings, mail_id: int, before: str, after: str, now: datetime) -> bool:

@@ -7,8 +7,10 @@ them, headers hold one line.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,6 +35,7 @@ MOST_ITEMS = 30
 MOST_SUBJECT = 150
 COLOURS: dict[Kind, str] = {"fired": "#b3372f", "reminder": "#b8651b", "recovered": "#1f6f78", "broken": "#5f6b76"}
 PICTURE = "picture"
+INSIDE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")  # a picture of a page
 
 _templates = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -150,6 +153,26 @@ def _picture(rule: Rule, kind: Kind, items: Sequence[Mapping[str, Any]], languag
     except Exception:
         log.exception("the picture of %s could not be drawn; the mail goes without", rule.name)
         return None
+
+
+def letter_of_page(subject: str, text: str, page: bytes, footer: str, link: str, link_words: str) -> Letter:
+    """A mail of a kept page: its pictures as parts, below it who gets it and how to end that."""
+    html = page.decode()
+    pictures: dict[str, bytes] = {}
+
+    def as_part(found: re.Match[str]) -> str:
+        name = f"{PICTURE}{len(pictures)}"
+        pictures[name] = base64.b64decode(found[1])
+        return f"cid:{name}"
+
+    html = INSIDE.sub(as_part, html)
+    below = (
+        '<p style="max-width:640px;margin:12px auto 0;font-size:12px;color:#55636e">'
+        f'{footer} <a href="{link}" style="color:#55636e">{link_words}</a></p>'
+    )
+    return Letter(
+        subject, f"{text}\n--\n{footer}\n{link_words}: {link}\n", html.replace("<!-- footer -->", below), pictures
+    )
 
 
 def one_line(text: str) -> str:

@@ -45,8 +45,8 @@ where (
 """
 QUEUE = """
 insert into ops.mails (
-    notice_id, topic, recipient, language, time_zone, message_id, unsubscribe_token, created_at, status, next_try_at,
-    settled_at, reply
+    notice_id, report_id, topic, recipient, language, time_zone, message_id, unsubscribe_token, created_at, status,
+    next_try_at, settled_at, reply
 )
 values %s
 returning mail_id
@@ -221,7 +221,13 @@ def _item(each: Moved) -> dict[str, Any]:
 
 
 def queue_mails(
-    connection: PgConnection, topic: str, people: Sequence[Person], now: datetime, notice_id: int | None = None
+    connection: PgConnection,
+    topic: str,
+    people: Sequence[Person],
+    now: datetime,
+    *,
+    notice_id: int | None = None,
+    report_id: int | None = None,
 ) -> list[int]:
     """
     A mail for each person, with a Message-ID and an unsubscribe word that stay the same at every try.
@@ -239,6 +245,7 @@ def queue_mails(
             rows.append(
                 (
                     notice_id,
+                    report_id,
                     topic,
                     person.address,
                     person.language,

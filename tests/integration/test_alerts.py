@@ -40,8 +40,13 @@ from panpan.alerting.rules import FOLDER, Rule, find_rule, load_rule, load_rules
 from panpan.alerting.store import add_silence
 from panpan.errors import UsageError
 from panpan.local.mail_catcher import Catcher, caught
+from panpan.reports import keep
+from panpan.reports.compose import compose
 from panpan.settings import Settings
 from panpan.web.app import build_app
+from transforms.compiler import read_plan
+from transforms.periods import business_today
+from transforms.run import run
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 5, 4, 8, tzinfo=UTC)
@@ -751,3 +756,48 @@ def test_a_goal_behind_and_a_failed_check_are_told(shop: Settings, catcher: Catc
         "Alert: A goal is off track: Revenue up by 15 %",
     ]
     assert "9.6%, above the level of 5.0%" in text_of(mails(shop)[-1])
+
+
+# --- reports -------------------------------------------------------------------------------------------------
+
+TILL = (
+    "Transaction ID,Event Type,Date,Time,Location,SKU,Item,Qty,Gross Sales,Discounts,Net Sales,Tax,Payment ID,"
+    "Customer ID\n"
+)
+
+
+def till(first: int, days: dict[date, str]) -> str:
+    return TILL + "".join(
+        f"R{first + n},Payment,{day},09:00:00,PanPan Centro,B1,Bun,1,€{net},€0.00,€{net},€0.20,P{first + n},C{n}\n"
+        for n, (day, net) in enumerate(days.items())
+    )
+
+
+def test_a_report_is_kept_and_can_be_made_again_as_it_was_known(
+    shop: Settings, catcher: Catcher, deliver: Callable[..., int], ask: Ask
+) -> None:
+    """A late receipt changes today's figure and not one byte of what was said before it came."""
+    today = business_today(shop)
+    monday = today - timedelta(days=today.weekday() + 7)
+    deliver("pos", till(1, {monday: "10.00", monday + timedelta(days=1): "20.00", monday - timedelta(days=7): "24.00"}))
+    run(shop)
+
+    sent = keep.send(shop, "weekly", datetime.now(UTC))
+    courier.deliver(shop, datetime.now(UTC))
+    deliver("pos", till(9, {monday + timedelta(days=2): "70.00"}))
+    run(shop)
+    [english] = [each.report for each in sent if each.report.language == "en"]
+    again = compose(shop, "weekly", english.as_of, "en")
+    later = compose(shop, "weekly", datetime.now(UTC), "en")
+
+    assert "Revenue was €30.00, 25.0% more." in english.text
+    assert (again.html, again.text) == (english.html, english.text)
+    assert "Revenue was €100.00" in later.text
+    [(body, sha256)] = ask("select body, sha256 from ops.reports where language = 'en'")
+    assert (bytes(body), sha256) == (english.html, english.sha256)
+    [mail, spanish] = mails(shop)
+    assert "Los ingresos fueron 30,00 €, 25,0 % más." in text_of(spanish).replace("\N{NO-BREAK SPACE}", " ")
+    assert "Stop these mails" in text_of(mail, "html")
+    assert "cid:picture0" in text_of(mail, "html")
+    assert [read_plan(shop, plan_id).plan_id for plan_id in english.plan_ids] == list(english.plan_ids)
+    assert f"/receipts/plan/{english.plan_ids[0]}" in english.text
