@@ -72,6 +72,7 @@ def run_demo(settings: Settings, step: Step) -> Demo:
         urls={
             "dashboards": f"http://127.0.0.1:{settings.web_port}/",
             "n8n": f"http://127.0.0.1:{settings.n8n_port}/",
+            "mails": f"http://127.0.0.1:{settings.web_port}/mails",
         },
         n8n_version=n8n.version(settings),
         loads=loads,

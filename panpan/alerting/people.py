@@ -60,8 +60,10 @@ def load_people(settings: Settings) -> dict[str, list[Person]]:
             raise ContractError(
                 f"{settings.people_file.name} is wrong", cause=str(error), next=f"correct {settings.people_file}"
             ) from error
+    # A simulated home has an owner too: its mails go no further than the catcher.
+    owner = settings.n8n_owner_email if settings.simulated else None
     return {
-        "owners": _named(settings.metabase_owners, settings.report_time_zone),
+        "owners": _named(settings.metabase_owners or owner, settings.report_time_zone),
         "employees": _named(settings.metabase_employees, settings.report_time_zone),
     }
 
