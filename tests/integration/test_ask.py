@@ -297,7 +297,7 @@ def test_suite_is_large_enough() -> None:
     assert len(set(texts)) == len(texts)
 
 
-def test_same_question_has_the_same_answer_a_hundred_times(business: Settings, record_property: Any) -> None:
+def test_same_question_has_the_same_answer_a_hundred_times(business: Settings) -> None:
     seconds, replies = [], set()
     for _ in range(100):
         start = time.perf_counter()
@@ -306,7 +306,7 @@ def test_same_question_has_the_same_answer_a_hundred_times(business: Settings, r
         assert reply.plan is not None
         replies.add(repr((reply.plan.plan_id, reply.plan.sql, reply.rows, reply.suggestions, reply.says)))
 
-    record_property("median_ms", round(statistics.median(seconds) * 1000))
+    print(f"median of 100 answers: {statistics.median(seconds) * 1000:.0f} ms")
     assert len(replies) == 1
     assert statistics.median(seconds) < 3, "a tenth of this is what a quiet machine takes"
 
