@@ -26,6 +26,7 @@ from panpan.governance import definitions
 from panpan.governance.score import score
 from panpan.ingest import inbox, sources
 from panpan.ingest.run import trigger_waiting
+from panpan.reports import keep as reports
 from panpan.settings import Settings, load_settings, refuse_weak_secrets
 from transforms.contract import load_contracts
 from transforms.goals import refresh_goals
@@ -77,17 +78,18 @@ class Worker:
                 misfire_grace_time=None,
                 next_run_time=datetime.now(UTC),
             )
-        # In 10 minutes, not at once: a first backup is due immediately and would run into the first loads.
-        self._scheduler.add_job(
-            guarded("backups", self._daily_backup),
-            "interval",
-            seconds=300,
-            id="backups",
-            coalesce=True,
-            max_instances=1,
-            misfire_grace_time=None,
-            next_run_time=datetime.now(UTC) + timedelta(minutes=10),
-        )
+        # In 10 minutes, not at once: a first backup or report is due immediately and would run into the first loads.
+        for name, job in (("backups", self._daily_backup), ("reports", self._send_reports)):
+            self._scheduler.add_job(
+                guarded(name, job),
+                "interval",
+                seconds=300,
+                id=name,
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=None,
+                next_run_time=datetime.now(UTC) + timedelta(minutes=10),
+            )
         self._scheduler.start()
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
 
@@ -151,6 +153,13 @@ class Worker:
             log.info("alerts: notices=%d sent=%d %s", sum(done.notices.values()), delivery.sent, delivery.failure or "")
         if not done.busy:
             leave_heartbeat(self._settings, done, now)
+
+    def _send_reports(self) -> None:
+        """Make the owners' reports that are due; the mails leave with those of the alerts."""
+        now = datetime.now(UTC)
+        for name in reports.due(self._settings, now):
+            sent = reports.send(self._settings, name, now)
+            log.info("reports: %s, %d mails", name, sum(each.mails for each in sent))
 
     def _note_definitions(self) -> None:
         """Whatever is defined otherwise than it was goes into the change log."""

@@ -163,6 +163,14 @@ class Settings(BaseSettings):
         None, description="people who see what is for everyone, written like metabase_owners; unset: managed by hand"
     )
     report_time_zone: str = Field("UTC", description="time zone of reports and schedules, such as Europe/Rome")
+    reports: str = Field(
+        "daily weekly",
+        description="reports mailed to the owners by the worker: daily, weekly, both, or none",
+        pattern=r"^(daily|weekly|daily weekly|none)$",
+    )
+    reports_at: str = Field(
+        "07:00", description="time of day of the reports, in their time zone", pattern=r"^([01]\d|2[0-3]):[0-5]\d$"
+    )
     web_url: str | None = Field(None, description="address of our own pages as readers use it; unset: this machine's")
 
     ask_rewriter_url: str | None = Field(

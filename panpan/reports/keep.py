@@ -5,8 +5,9 @@ Reports kept and sent: the stored bytes, and a mail of them for each owner throu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from psycopg2.extensions import connection as PgConnection  # the driver's own name is too plain
 from psycopg2.extras import RealDictCursor
@@ -14,8 +15,9 @@ from psycopg2.extras import RealDictCursor
 from db.connection import connect
 from panpan.alerting.people import load_people, recipients
 from panpan.alerting.store import queue_mails
-from panpan.reports.compose import Name, Report, compose
+from panpan.reports.compose import NAMES, PERIODS, Name, Report, compose
 from panpan.settings import Settings
+from transforms.periods import business_today, days_of
 
 OWNERS = ("owners",)
 
@@ -27,6 +29,35 @@ class Sent:
     report_id: int
     report: Report
     mails: int
+
+
+def due(settings: Settings, now: datetime) -> list[Name]:
+    """
+    The reports still to be sent for yesterday and last week: after their hour, once, when nothing waits to be loaded.
+
+    One missed while the machine was off is due when it is on again; of several missed days only the last.
+    """
+    hour, minute = map(int, settings.reports_at.split(":"))
+    if now.astimezone(ZoneInfo(settings.report_time_zone)).time() < time(hour, minute):
+        return []
+    today = business_today(settings, now)
+    with connect(settings, "transformer") as connection, connection.cursor() as cursor:
+        cursor.execute("select exists (select from ops.loads where status in ('open', 'received'))")
+        if cursor.fetchone() == (True,):
+            return []
+        found: list[Name] = []
+        for name in NAMES:
+            first, last = days_of(PERIODS[name][0], today)
+            cursor.execute(
+                """
+                select not exists (select from ops.reports where name = %(name)s and last_day >= %(last)s)
+                and exists (select from marts.daily_store_sales where business_date between %(first)s and %(last)s)
+                """,
+                {"name": name, "first": first, "last": last},
+            )
+            if name in settings.reports.split() and cursor.fetchone() == (True,):
+                found.append(name)
+    return found
 
 
 def send(settings: Settings, name: Name, as_of: datetime) -> list[Sent]:

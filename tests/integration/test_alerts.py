@@ -773,6 +773,42 @@ def till(first: int, days: dict[date, str]) -> str:
     )
 
 
+def test_reports_are_due_once_after_their_hour_and_not_amid_loads(
+    shop: Settings, deliver: Callable[..., int], ask: Ask
+) -> None:
+    today = business_today(shop, NOW)
+    morning, night = (NOW.replace(hour=hour, minute=0) for hour in (9, 6))
+    monday = today - timedelta(days=today.weekday() + 7)
+    assert keep.due(shop, morning) == [], "there is nothing to tell"
+    waiting = deliver("pos", till(1, {monday: "10.00", today - timedelta(days=1): "20.00"}))
+    assert keep.due(shop, morning) == [], "a load waits"
+    run(shop)
+    assert ask("select status from ops.loads where load_id = %s", waiting) == [("loaded",)]
+
+    assert keep.due(shop, night) == []
+    assert keep.due(shop, morning) == ["daily", "weekly"]
+    assert keep.due(shop.model_copy(update={"reports": "weekly"}), morning) == ["weekly"]
+    keep.send(shop, "daily", morning)
+    assert keep.due(shop, morning) == ["weekly"]
+    assert keep.due(shop, morning + timedelta(days=1)) == ["weekly"], "that day has no sales yet"
+
+
+def test_what_two_systems_leave_unexplained_is_told(shop: Settings, catcher: Catcher) -> None:
+    rest = {
+        "metric": "items", "comparison": "receipts_and_stock", "catalogue": "panpan", "currency_code": "",
+        "first_day": NOW.date() - timedelta(days=30), "last_day": NOW.date(), "our_sources": "pos",
+        "their_sources": "inventory", "our_amount": 10, "their_amount": 7, "class": "residual", "amount": -3,
+        "gross_amount": 3, "record_count": 1,
+    }  # fmt: skip
+    insert(shop, "reconciliation", [rest])
+
+    go(shop, NOW, "reconciliation_residual")
+    go(shop, NOW + 25 * HOUR, "reconciliation_residual")
+
+    [subject] = subjects(shop)
+    assert subject.startswith("Alert: A difference nobody can explain: items, inventory")
+
+
 def test_a_report_is_kept_and_can_be_made_again_as_it_was_known(
     shop: Settings, catcher: Catcher, deliver: Callable[..., int], ask: Ask
 ) -> None:
