@@ -101,6 +101,7 @@ def create_database(settings: Settings, name: str) -> None:
         for statement in (*close_to_others.split("; "), *open_to_ours.split("; ")):
             cursor.execute(sql.SQL(statement).format(sql.Identifier(name)))
     with connect(settings, "postgres", name) as connection, connection.cursor() as cursor:
+        cursor.execute("select pg_advisory_xact_lock(%s)", (LOCK_KEY,))  # a lock is of one database; this is another
         cursor.execute(CLOSE_LARGE_OBJECTS)
 
 

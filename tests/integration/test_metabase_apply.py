@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from metabase.apply import first_plan
 from metabase.client import Client, MetabaseError, MetabaseRefused
-from metabase.desired import mark_of
+from metabase.desired import freshness_cards, mark_of
 from metabase.provision import ensure_key, enter, look_at
 from panpan.settings import Settings
 
@@ -598,7 +598,8 @@ def test_the_weekly_report_goes_to_the_owners_by_their_ids(double: Any, applied:
 
     assert people == ["ada@shop.example", "owner@panpan.example"]
     assert tuple(channel[k] for k in ("schedule_type", "schedule_day", "schedule_hour")) == ("weekly", "mon", 7)
-    assert len(applied.catalogue.dashboards["sales"].question_names()) == len(pulse["cards"])
+    sales = applied.catalogue.dashboards["sales"]
+    assert len(pulse["cards"]) == len(sales.question_names()) + len(freshness_cards(sales)), "how old the data are, too"
 
 
 def test_a_subscription_archived_by_hand_is_made_again(double: Any, applied: Site) -> None:
