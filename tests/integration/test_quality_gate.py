@@ -77,7 +77,7 @@ def test_cents_taken_for_euros_are_held_back_and_the_last_good_state_stays(
     report = run(warehouse)
 
     assert report.held == 1
-    assert "centro 2026-06-09: 200.00 on average, usually 2.00" in report.refusals[0]
+    assert "centro 2026-06-09: 200.00 in the middle, usually 2.00 on average" in report.refusals[0]
     assert revenue(ask) == before
 
     assert release(warehouse, held, "Ana") == "core_amounts_are_of_the_usual_size"
