@@ -325,7 +325,7 @@ ACTS: dict[str, str] = {
     "become another role": "set role {other}",
     "become the superuser": "set session authorization postgres",
     "change the own password": "alter role {role} password null",
-    "run a program by COPY": "copy (select 1) to program 'true'",
+    "run a program by COPY": "copy (select 1) to program 'cat >/dev/null'",
     "write a file by COPY": "copy (select 1) to '/dev/null'",
     "read a file by COPY": "copy {table} from '/dev/null'",
     "read a file of the server": "select pg_read_file('PG_VERSION')",

@@ -100,7 +100,7 @@ def wait_for_worker(settings: Settings, loads: list[run.LoadReport]) -> list[run
     deadline = time.monotonic() + settings.ingest_timeout_seconds
     while time.monotonic() < deadline:
         reports = run.load_reports(settings, [load.load_id for load in loads])
-        if all(report.status in run.FINISHED for report in reports):
+        if all(report.status in run.FINISHED for report in reports) and not is_anything_waiting(settings):
             return reports
         time.sleep(0.2)
     raise IngestError(
@@ -108,6 +108,13 @@ def wait_for_worker(settings: Settings, loads: list[run.LoadReport]) -> list[run
         cause=f"{settings.ingest_timeout_seconds} s passed",
         next=f"see {settings.logs / 'worker.log'}, then bin/panpan demo",
     )
+
+
+def is_anything_waiting(settings: Settings) -> bool:
+    """Whether a file lies in the inbox or a load is under way: the worker, too, has files taken, in runs of its own."""
+    with connect(settings, "transformer") as connection, connection.cursor() as cursor:
+        cursor.execute("select exists (select from ops.loads where status in ('open', 'received'))")
+        return cursor.fetchone() == (True,) or bool(inbox.scan(connection, settings).waiting)
 
 
 def refuse_failed(loads: list[run.LoadReport]) -> None:
