@@ -25,8 +25,11 @@ from panpan.simulate import pos
 from panpan.simulate.catalogue import START
 from panpan.simulate.world import World
 from transforms.compiler import Query, compile_query, evaluate
+from transforms.goals import refresh_goals
 from transforms.metrics import Metric, load_metrics
 from transforms.periods import business_today
+from transforms.quality.watch import check_all
+from transforms.reconcile import refresh as refresh_reconciliations
 
 SOURCES = ("pos", "pos_api", "crm", "inventory")
 SCHEMAS = {"raw": ("raw_pos", "raw_crm", "raw_inventory"), "core": ("core",), "marts": ("marts",)}
@@ -66,7 +69,8 @@ def run_demo(settings: Settings, step: Step) -> Demo:
             with step(f"n8n loads {source}"):
                 loads += run.run_source(settings, source, wait=False)
     with _timed(seconds, "transform"), step("the worker builds the model"):
-        loads = wait_for_worker(settings, loads)
+        loads = run.await_all(settings, [load.load_id for load in loads])
+        follow_run(settings)
     refuse_failed(loads)
     return Demo(
         urls={
@@ -95,26 +99,15 @@ def drop_exports(settings: Settings, world: World) -> list[Path]:
     return files
 
 
-def wait_for_worker(settings: Settings, loads: list[run.LoadReport]) -> list[run.LoadReport]:
-    """The loads' reports once the worker is through with all of them."""
-    deadline = time.monotonic() + settings.ingest_timeout_seconds
-    while time.monotonic() < deadline:
-        reports = run.load_reports(settings, [load.load_id for load in loads])
-        if all(report.status in run.FINISHED for report in reports) and not is_anything_waiting(settings):
-            return reports
-        time.sleep(0.2)
-    raise IngestError(
-        "the worker did not finish the demo's loads",
-        cause=f"{settings.ingest_timeout_seconds} s passed",
-        next=f"see {settings.logs / 'worker.log'}, then bin/panpan demo",
-    )
-
-
-def is_anything_waiting(settings: Settings) -> bool:
-    """Whether a file lies in the inbox or a load is under way: the worker, too, has files taken, in runs of its own."""
-    with connect(settings, "transformer") as connection, connection.cursor() as cursor:
-        cursor.execute("select exists (select from ops.loads where status in ('open', 'received'))")
-        return cursor.fetchone() == (True,) or bool(inbox.scan(connection, settings).waiting)
+def follow_run(settings: Settings) -> None:
+    """
+    Checks, goals and reconciliations of what has arrived. The worker makes them too, soon after; the demo's figures are
+    read now. A second call changes none of them.
+    """
+    today = business_today(settings)
+    check_all(settings)
+    refresh_goals(settings, today)
+    refresh_reconciliations(settings, today)
 
 
 def refuse_failed(loads: list[run.LoadReport]) -> None:

@@ -93,6 +93,26 @@ def run_source(
     return _await_loads(settings, source, load_ids, FINISHED if wait else RECEIVED)
 
 
+def await_all(settings: Settings, load_ids: Collection[int]) -> list[LoadReport]:
+    """
+    Wait until nothing is under way: the given loads are through, and so are those of runs of the worker's own.
+
+    Gives the reports of the given loads.
+    Errors: IngestError when the worker takes too long.
+    """
+    deadline = time.monotonic() + settings.ingest_timeout_seconds
+    while time.monotonic() < deadline:
+        reports = load_reports(settings, load_ids)
+        if all(report.status in FINISHED for report in reports) and not _is_anything_waiting(settings):
+            return reports
+        time.sleep(POLL_SECONDS)
+    raise IngestError(
+        f"loading took longer than {settings.ingest_timeout_seconds} seconds",
+        cause="a file still waits or a load is still under way",
+        next=f"see {settings.logs / 'worker.log'}, then bin/panpan ingest status",
+    )
+
+
 def backfill(
     settings: Settings, source: str, window_from: datetime, window_to: datetime, *, wait: bool = True
 ) -> list[LoadReport]:
@@ -261,6 +281,12 @@ def _undelivered(settings: Settings, file_ids: Collection[int]) -> set[int]:
             (list(file_ids),),
         )
         return {row[0] for row in cursor.fetchall()}
+
+
+def _is_anything_waiting(settings: Settings) -> bool:
+    with connect(settings, "transformer") as connection, connection.cursor() as cursor:
+        cursor.execute("select exists (select from ops.loads where status in ('open', 'received'))")
+        return cursor.fetchone() == (True,) or bool(scan(connection, settings).waiting)
 
 
 def _loads_of_files(settings: Settings, file_ids: Collection[int]) -> list[int]:
