@@ -3,7 +3,7 @@ The pages that are made, not written: `python -m panpan.documentation` writes th
 
 Comes in: the commands' own help, the settings' own words, the comments of a migrated database.
 Goes out: docs/command_line.md, .env.example, docs/metrics.md, docs/data_dictionary.md, docs/data_model.svg,
-docs/quality.md.
+docs/data_flow.svg, docs/quality.md.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from pydantic import SecretStr
 from db.connection import connect
 from db.migrate import migrate
 from panpan.errors import PanpanError
+from panpan.governance.graph import load_graph
+from panpan.governance.picture import draw
 from panpan.local import postgres
 from panpan.local.initialise import initialise
 from panpan.settings import CHECKOUT, PREFIX, Settings
@@ -36,6 +38,7 @@ COMMAND_LINE = CHECKOUT / "docs" / "command_line.md"
 METRICS = CHECKOUT / "docs" / "metrics.md"
 DICTIONARY = CHECKOUT / "docs" / "data_dictionary.md"
 DIAGRAM = CHECKOUT / "docs" / "data_model.svg"
+FLOW = CHECKOUT / "docs" / "data_flow.svg"
 ENV_EXAMPLE = CHECKOUT / ".env.example"
 QUALITY = CHECKOUT / "docs" / "quality.md"
 MADE_BY = "<!-- Made by `python -m panpan.documentation`; changes belong into {}. -->"
@@ -538,6 +541,7 @@ def write_pages() -> list[Path]:
             METRICS: metrics_page(),
             DICTIONARY: dictionary_page(settings),
             DIAGRAM: diagram(tables(settings)),
+            FLOW: draw(load_graph(settings)),
         }
     changed = [path for path, text in pages.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in changed:

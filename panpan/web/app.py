@@ -34,7 +34,7 @@ from metabase.sheets import to_pdf, to_png
 from panpan.errors import DatabaseError, PanpanError, SettingsError, UsageError
 from panpan.settings import Settings
 from panpan.status import as_json, read_status
-from panpan.web import asking, catalogue, evolution, forecasts, mails, receipts, reconciliation, status
+from panpan.web import asking, catalogue, evolution, flow, forecasts, mails, receipts, reconciliation, status
 from panpan.web.accounts import Accounts, Role
 from panpan.web.login import Door, current, must_log_in
 
@@ -98,6 +98,7 @@ def build_app(
         Route("/questions/{name}", pages.question),
         Route("/ask", pages.ask),
         Route("/catalogue", pages.catalogue),
+        Route("/flow", pages.flow),
         Route("/forecast", pages.forecast),
         Route("/evolve/{metric}/{day}", pages.evolve),
         Route("/reconcile/{metric}/{period}", pages.reconciliation),
@@ -261,6 +262,10 @@ class Pages:
     def catalogue(self, request: Request) -> Response:
         """Where to find which figure."""
         return self._page("catalogue.html", view=catalogue.view(self.settings), query="", here="catalogue")
+
+    def flow(self, request: Request) -> Response:
+        """From which source each table, metric, dashboard and alert comes."""
+        return self._page("flow.html", picture=flow.picture(self.settings), query="", here="flow")
 
     def mails(self, request: Request) -> Response:
         """The mails a simulated home caught."""

@@ -326,7 +326,8 @@ def page(business: Settings, address: str) -> str:
     path, _, query = address.partition("?")
     scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode(), "headers": []}
     pages = Pages(business, Preview(business))
-    response = {"/ask": pages.ask, "/catalogue": pages.catalogue, "/forecast": pages.forecast}[path](Request(scope))
+    known = {"/ask": pages.ask, "/catalogue": pages.catalogue, "/flow": pages.flow, "/forecast": pages.forecast}
+    response = known[path](Request(scope))
     return bytes(response.body).decode()
 
 
@@ -361,6 +362,14 @@ def test_catalogue_names_owner_and_source_of_record_of_every_metric(business: Se
     assert all(each.owner and each.system_of_record for each in found)
     assert all(f'id="{each.name}"' in shown for each in found)
     assert "For reference only" in shown
+
+
+def test_flow_leads_from_a_box_to_its_page(business: Settings) -> None:
+    shown = page(business, "/flow")
+
+    assert '<a href="/catalogue#revenue">' in shown
+    assert '<a href="/dashboards/sales">' in shown
+    assert "transforms/marts/waste.sql; responsible:" in shown
 
 
 def test_forecast_is_shown_with_its_error(business: Settings) -> None:

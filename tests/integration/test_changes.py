@@ -216,15 +216,15 @@ def test_impact_of_a_source_goes_down_to_dashboards_and_alerts(warehouse: Settin
     assert {"revenue", "tickets"} <= set(found.metrics)
     assert "sales_per_store_by_day" in found.questions
     assert "sales" in found.dashboards
-    assert "store_without_sales" in found.alerts
+    assert {"no_sales", "metabase.store_without_sales"} <= set(found.alerts)
 
 
 def test_impact_of_the_inventory_leaves_customers_alone(warehouse: Settings) -> None:
     found = impact(warehouse, "inventory")
 
     assert "inventory_value" in found.metrics
-    assert {"funnel_events", "customers"} & set(found.core) == set()
-    assert "sales_funnel" not in found.marts
+    assert {"customers", "customer_sources", "sales"} & set(found.core) == set()
+    assert {"daily_customers", "customer_activity"} & set(found.marts) == set()
     assert "low_stock" in found.alerts
 
 

@@ -25,6 +25,8 @@ from panpan.documentation import (
     missing_comments,
     tables,
 )
+from panpan.governance.graph import load_graph
+from panpan.governance.picture import draw
 from panpan.settings import PREFIX, Settings
 from transforms.contract import COLUMNS, Contract, Entity, Store, Unpivot, Value
 from transforms.documents import open_document
@@ -77,6 +79,10 @@ def test_diagram_is_what_the_database_says(warehouse: Settings) -> None:
 
     assert documentation.DIAGRAM.read_text(encoding="utf-8") == text, AGAIN
     ElementTree.fromstring(text)
+
+
+def test_data_flow_is_what_the_files_say(warehouse: Settings) -> None:
+    assert documentation.FLOW.read_text(encoding="utf-8") == draw(load_graph(warehouse)), AGAIN
 
 
 def test_diagram_has_a_place_for_every_table_of_core_and_none_lies_on_another(warehouse: Settings) -> None:
