@@ -20,7 +20,7 @@ COLUMNS = {
     "Dashboards, alerts": ("dashboard", "alert"),
 }
 SEE_ALL = ("marts.check_results", "marts.alerts")  # lines from everything would hide the others
-WIDTH, HEIGHT, GAP, SPACE, TOP, MARGIN = 216, 24, 8, 110, 46, 40
+WIDTH, HEIGHT, GAP, SPACE, TOP, MARGIN = 196, 24, 8, 70, 46, 26
 SWEEPS = 4  # after so many the places hardly move any more
 FONT = "ui-sans-serif, system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
 INK, EDGE, LINE = "#1f2937", "#64748b", "#94a3b8"
@@ -93,7 +93,7 @@ def _drawn(node: Node, places: Mapping[str, Place], readers: list[str], link: st
     paths = "".join(f'<path d="{_line(place, places[reader])}"/>' for reader in readers)
     lines = f'<g fill="none" stroke="{LINE}" stroke-opacity=".55">{paths}</g>'
     kind = {"dashboard": "Dashboard: ", "alert": "Alert: "}.get(node.layer, "")
-    words = escape(kind + node.name.replace("_", " ").replace("metabase.", "Metabase, "))
+    words = escape((kind + node.name.replace("_", " ")).replace("Alert: metabase.", "Metabase: "))
     label = f'<text x="{place.x + 10}" y="{place.y + 4}">{words}</text>'
     if link:
         label = f'<a href="{escape(link)}">{label}</a>'
