@@ -20,7 +20,7 @@ import requests
 
 from panpan.errors import IngestError, ServerError
 from panpan.local.n8n_api import base_url, last_failure, loopback_session
-from panpan.local.n8n_install import install_folder, node_program
+from panpan.local.n8n_install import SYSTEM_TRUST, install_folder, node_program
 from panpan.local.ports import require_free
 from panpan.local.process import Daemon
 from panpan.settings import Settings
@@ -301,4 +301,4 @@ def _inherited() -> dict[str, str]:
     kept = {name: os.environ[name] for name in (*names, *proxies) if name in os.environ}
     outside_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), LOOPBACK]))
     path = f"{node_program().parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {**kept, "PATH": path, "NO_PROXY": outside_proxy, "no_proxy": outside_proxy}
+    return {**kept, **SYSTEM_TRUST, "PATH": path, "NO_PROXY": outside_proxy, "no_proxy": outside_proxy}

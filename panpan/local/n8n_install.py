@@ -20,6 +20,8 @@ from panpan.settings import CHECKOUT, PREFIX, Settings
 RUNTIME = CHECKOUT / "n8n_workflows" / "runtime"
 LOCK_FILES = ("package.json", "package-lock.json")
 INSTALL_SECONDS = 1800
+# Node trusts a list of its own; behind a proxy that opens TLS npm would retry in silence for a quarter of an hour.
+SYSTEM_TRUST = {"NODE_USE_SYSTEM_CA": "1"}
 
 
 def install(settings: Settings) -> Path:
@@ -101,7 +103,7 @@ def _npm_ci(folder: Path, log: Path) -> None:
             answer = subprocess.run(
                 command,
                 cwd=folder,
-                env=_npm_environment(node),
+                env=npm_environment(node),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -119,7 +121,9 @@ def _npm_ci(folder: Path, log: Path) -> None:
         )
 
 
-def _npm_environment(node: Path) -> dict[str, str]:
+def npm_environment(node: Path) -> dict[str, str]:
+    """What npm is told: all of ours but settings and secrets of panpan, and to trust what the machine trusts."""
     # npm reads the user's own settings (registry, proxy), but has no use for our secrets.
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    return {**kept, "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}", "NO_COLOR": "1"}
+    path = f"{node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {**kept, **SYSTEM_TRUST, "PATH": path, "NO_COLOR": "1"}

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from panpan.errors import ServerError
 from panpan.local import n8n, n8n_install
@@ -50,6 +59,50 @@ def test_environment_inherits_no_setting_of_ours(settings: Settings, monkeypatch
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for n8n")
 
     assert "not for n8n" not in n8n.environment(settings).values()
+
+
+def test_npm_and_n8n_trust_what_the_machine_trusts(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a proxy that opens TLS with a certificate of its own, which the machine's administrator installed."""
+    certificate = self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    script = f"fetch('https://127.0.0.1:{server.server_port}/', {{method: 'HEAD'}}).then(r => console.log(r.status))"
+    try:
+        for environment in (n8n_install.npm_environment(n8n_install.node_program()), n8n.environment(settings)):
+            answer = subprocess.run(
+                [n8n_install.node_program(), "-e", script], env=environment, capture_output=True, text=True, check=False
+            )
+            assert answer.stdout.strip() == "200", answer.stderr
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def self_signed(folder: Path) -> Path:
+    """A certificate for 127.0.0.1 and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "certificate.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    return file
 
 
 def test_credentials_have_their_fixed_ids_and_the_loader_only(settings: Settings) -> None:
