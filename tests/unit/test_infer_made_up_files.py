@@ -321,6 +321,32 @@ def test_a_price_that_grows_with_the_quantity_is_the_lines_amount(tmp_path: Path
     assert "unit_price" not in entity.columns and not entity.rebuild_amounts
 
 
+@pytest.mark.parametrize("name", ["Uds.", "Stk.", "zzz"])
+def test_a_column_by_which_price_gives_the_amount_is_the_quantity_whatever_its_name(tmp_path: Path, name: str) -> None:
+    lines = [f"R{i},2026-05-30,{ITEMS[i % 4]},{1 + i % 3},2.00,0.50,{2 * (1 + i % 3) - 0.5:.2f}" for i in range(30)]
+    text = sheet(f"ticket,date,item,{name},unit price,discount,total", lines)
+
+    proposal = propose(written(tmp_path, text), "named")
+
+    entity = contract_of(proposal).entities[0]
+    assert entity.columns["quantity"].source == name
+    assert entity.columns["net_amount"].source == "total"
+
+
+@pytest.mark.parametrize("start", [";;;;", "TOTAL;;;;"])
+def test_a_row_of_totals_at_the_end_is_told_and_in_no_sum(tmp_path: Path, start: str) -> None:
+    lines = [f"R{i};{1 + i % 28:02d}.05.2026;{ITEMS[i % 4]};2;0,75;1,50" for i in range(30)]
+    text = sheet("Bon;Datum;Artikel;Menge;Einzelpreis;Summe", [*lines, f"{start}60;;45,00".replace(";;;;60", ";;;60")])
+
+    proposal = propose(written(tmp_path, text), "totals")
+
+    [told] = [decision for decision in proposal.decisions if decision.choice == "a row of totals"]
+    assert "row 31 " in told.evidence and "45.00" in told.evidence
+    assert any("sum is 45.00" in decision.evidence for decision in proposal.decisions)
+    assert contract_of(proposal).entities[0].columns["sold_on"].required
+    assert not any("amounts still count" in decision.evidence for decision in proposal.decisions)
+
+
 # --- refunds and discounts ---------------------------------------------------------------------------------
 
 

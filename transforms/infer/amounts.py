@@ -179,12 +179,13 @@ def _assumed_currency(draft: Draft) -> str:
 
 @dataclass
 class Money:
-    """The amount columns while they are being chosen, and their numbers per row."""
+    """The amount columns while they are being chosen, and their numbers per row; dated: which rows have a day."""
 
     board: Board
     writing: Writing
     receipt: ReceiptKey
     draft: Draft
+    dated: Mask
 
     def numbers(self, meaning: str) -> Floats | None:
         """Numbers of the column taken for a meaning, or None."""
@@ -215,9 +216,11 @@ def choose_amounts(money: Money) -> None:
     if "net_amount" not in money.board.taken:
         _choose_net(money)
     _choose_others(money)
+    _find_quantity_by_amounts(money)
     _write_quantity(money)
     _write_price(money)
     _write_net(money)
+    _tell_totals(money)
     _drop_discount_of_rebuilt(money)
     for meaning in ("gross_amount", "discount_amount", "tax_amount", "tip_amount"):
         if meaning in money.board.taken:
@@ -352,6 +355,26 @@ def _decide_discount_sign(money: Money, discount: Floats) -> None:
         money.draft.decide("discount_sign", sign, f"{name} is 0 on every row, so its sign is unknown", "assumed")
 
 
+def _find_quantity_by_amounts(money: Money) -> None:
+    """Whatever it is called: a column by which the price, less the discount, gives the amount counts pieces."""
+    price, net = money.numbers("unit_price"), money.numbers("net_amount")
+    if price is None or net is None or "quantity" in money.board.taken:
+        return
+    discount = np.nan_to_num(money.numbers("discount_amount")) if "discount_amount" in money.board.taken else 0.0
+    for column in money.board.free:
+        if column.number_share < PROVEN or column.date_share >= 0.5:
+            continue
+        times = price * money.writing.numbers(column)
+        shares = {"": agreement(times, net), " - discount": agreement(times - np.abs(discount), net)}
+        formula = max(shares, key=lambda each: shares[each])
+        if column.distinct_count > 1 and shares[formula] >= PROVEN:
+            equation = f"price x {column.name}{formula} = {money.board.taken['net_amount'].name}"
+            evidence = f"{equation} on {shares[formula]:.1%} of rows"
+            money.board.take("quantity", column)
+            money.draft.decide("quantity", column.name, evidence, "proven")
+            return
+
+
 # --- into the draft ----------------------------------------------------------------------------------------
 
 
@@ -364,8 +387,9 @@ def _write_quantity(money: Money) -> None:
     whole = column.filled_share == 1.0
     money.draft.columns["quantity"] = DraftValue(column.name, "decimal", required=whole)
     numbers = money.writing.numbers(column)
-    evidence = f"it holds {np.nanmin(numbers):g} to {np.nanmax(numbers):g}"
-    money.draft.decide("quantity", column.name, evidence)
+    if not money.draft.remarks("quantity"):
+        evidence = f"it holds {np.nanmin(numbers[money.dated]):g} to {np.nanmax(numbers[money.dated]):g}"
+        money.draft.decide("quantity", column.name, evidence)
     _map_other_mark(money, "quantity", column)
 
 
@@ -427,7 +451,7 @@ def _write_received_net(money: Money, net: Column) -> None:
         draft.decide(
             "net_amount",
             net.name,
-            _net_evidence(net, agrees, numbers),
+            _net_evidence(net, agrees, numbers[money.dated]),
             "proven" if agrees and agrees >= PROVEN else "likely",
         )
     odd = 0 if agrees is None or times is None else int((np.abs(times - numbers) > CENT).sum())
@@ -455,6 +479,21 @@ def _net_evidence(net: Column, agrees: float | None, numbers: Floats) -> str:
     if agrees is None:
         return f"{net.name} is named like an amount and varies by row; {total}"
     return f"price x quantity = {net.name} on {agrees:.1%} of rows; {total}"
+
+
+def _tell_totals(money: Money) -> None:
+    """A last row that adds up the others has no date; it is rejected, and the owner shall know that this is right."""
+    net = money.board.taken.get("net_amount")
+    if net is None or money.dated.all() or money.dated.sum() < 2:
+        return
+    numbers = money.writing.numbers(net)
+    rows = np.flatnonzero(~money.dated & (np.abs(numbers - np.nansum(numbers[money.dated])) <= CENT))
+    for row in rows:
+        evidence = (
+            f"row {row + 1:,} has no date and its {net.name} is the sum of the others ({numbers[row]:,.2f}); it is"
+            " rejected when the file is loaded and counts nowhere, which is right"
+        )
+        money.draft.decide("rows", "a row of totals", evidence, "proven")
 
 
 def _tax_is_on_top(money: Money, net: Floats, times: Floats | None, agrees: float | None) -> bool:

@@ -19,7 +19,7 @@ import pandas as pd
 from panpan.errors import ContractError
 from transforms.infer.board import Board
 from transforms.infer.columns import Column
-from transforms.infer.decisions import Certainty, Draft, DraftValue
+from transforms.infer.decisions import Certainty, Draft, DraftValue, counted
 from transforms.infer.meanings import DATE, TIME, UPDATED, ZONE_NAMES
 from transforms.infer.moments import Layout, Order, order_counts
 from transforms.infer.naming import words_of
@@ -270,7 +270,9 @@ def _write_moments(clock: Clock, verdict: OrderVerdict, draft: Draft) -> None:
         )
         if not whole:
             empty = int((~clock.time.present_rows).sum())
-            draft.decide("sold_time", "rows without a time can't be placed", f"{empty:,} rows have no time", "warning")
+            draft.decide(
+                "sold_time", "rows without a time can't be placed", f"{counted(empty, 'row')} without a time", "warning"
+            )
     elif not clock.is_moment:
         draft.decide("sold_on", "no clock time", "no column holds times, so sales have a day and no hour", "proven")
 
@@ -283,7 +285,7 @@ def _tell_unreadable(about: str, clock: Clock, draft: Draft) -> None:
         draft.decide(
             about,
             "rows without a readable date are rejected",
-            f"{blank} rows have no date and {wrong} an unreadable one",
+            f"{counted(blank, 'row')} without a date, {wrong:,} with an unreadable one",
             "warning",
         )
 

@@ -55,7 +55,9 @@ def decide_events(money: Money) -> None:
         money.draft.decide("refunds", "event", f"{column.name if column else ''} says which rows are refunds", "proven")
     elif negative:
         money.draft.entity["refunds"] = "negative_quantity"
-        money.draft.decide("refunds", "negative_quantity", f"{negative:,} rows have a negative quantity", "proven")
+        money.draft.decide(
+            "refunds", "negative_quantity", f"{counted(negative, 'row')} with a negative quantity", "proven"
+        )
     else:
         money.draft.entity["refunds"] = "event" if column else "none"
         _tell_no_refunds(money, column)

@@ -133,8 +133,8 @@ SALES: Mapping[str, Words] = {
     "quantity": Words(
         strong="quantity, qty, quantity sold, units sold, lineitem quantity, item quantity, order "
         "quantity, number of items, bought, purchased, units, pcs, pieces, menge, anzahl, "
-        "stuck, stuckzahl, cantidad, unidades, cant, quantite, qte, nombre d articles, nb, "
-        "quantita, qta, pezzi",
+        "stuck, stuckzahl, stk, anz, cantidad, unidades, uds, ud, unid, cant, quantite, qte, "
+        "nombre d articles, nb, quantita, qta, pezzi, pz",
         weak="count, sold, items, number sold, volume",
         never="price, amount, reorder, min, distinct, seq, discount, refund, fulfillment, type, total",
     ),

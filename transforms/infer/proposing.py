@@ -12,7 +12,7 @@ from zoneinfo import available_timezones
 from panpan.errors import ContractError, UsageError
 from transforms.contract import Contract
 from transforms.infer.board import Board
-from transforms.infer.decisions import Draft, Proposal
+from transforms.infer.decisions import Draft, Proposal, counted
 from transforms.infer.masters import draft_masters
 from transforms.infer.options import Options
 from transforms.infer.reading import DELIMITER_NAMES, ReceivedTable, read_table
@@ -81,7 +81,8 @@ def _tell_file(table: ReceivedTable, draft: Draft) -> None:
         )
     if table.other_length_rows:
         evidence = (
-            f"{table.other_length_rows:,} rows have another number of cells than the header; ingest refuses such a file"
+            f"{counted(table.other_length_rows, 'row')} with another number of cells than the header; such a file is"
+            " refused when it is loaded: take them out, a note at the end for instance"
         )
         draft.decide("rows", "of another length", evidence, "warning")
     _tell_odd_names(table, draft)

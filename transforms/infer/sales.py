@@ -9,7 +9,7 @@ from __future__ import annotations
 from zoneinfo import available_timezones
 
 from panpan.errors import ContractError
-from transforms.infer.amounts import Money, choose_amounts, decide_currency, decide_writing
+from transforms.infer.amounts import Mask, Money, choose_amounts, decide_currency, decide_writing
 from transforms.infer.board import Board, Fits
 from transforms.infer.clock import decide_zone, find_clock
 from transforms.infer.columns import Column
@@ -39,7 +39,7 @@ def draft_sales(board: Board, options: Options) -> Draft:
     receipt = find_receipt(board, clock, draft)
     writing = decide_writing(board, draft)
     draft.currency_code = decide_currency(board, draft, options.currency)
-    money = Money(board, writing, receipt, draft)
+    money = Money(board, writing, receipt, draft, clock.row_moments.notna().to_numpy())
     _check_quantity(money)
     choose_amounts(money)
     decide_events(money)
@@ -155,21 +155,23 @@ def _write_product(money: Money) -> None:
         shown.name, required=shown.filled_share == 1.0 or not known_amounts,
         default=None if shown.filled_share == 1.0 or not known_amounts else UNKNOWN_NAME,
     )  # fmt: skip
-    _tell_product(draft, key, number is None, board.taken.get("variation"))
+    _tell_product(draft, key, number is None, board.taken.get("variation"), money.dated)
 
 
-def _tell_product(draft: Draft, key: Column, is_name: bool, variation: Column | None) -> None:
+def _tell_product(draft: Draft, key: Column, is_name: bool, variation: Column | None, dated: Mask) -> None:
     evidence = f"it holds {key.distinct_count:,} products such as {key.value_counts.most_common(1)[0][0]!r}"
     if is_name:
         evidence += "; letter case and blanks are not told apart"
     if variation is not None and variation.values:
         evidence += f"; sizes stay variations (a product per size would be from = [{key.name}, {variation.name}])"
     draft.decide("product_key", key.name, evidence)
-    empty = int((~key.present_rows).sum())
+    empty = int((~key.present_rows & dated).sum())
     if empty and draft.columns["product_key"].default:
-        draft.decide("product_key", UNKNOWN_NAME, f"{empty:,} rows name no product; their amounts still count")
+        says = f"{counted(empty, 'row')} without a product; their amounts still count"
+        draft.decide("product_key", UNKNOWN_NAME, says)
     elif empty:
-        draft.decide("product_key", "rejected rows", f"{empty:,} rows have neither a product nor an amount", "warning")
+        says = f"{counted(empty, 'row')} without a product and without an amount"
+        draft.decide("product_key", "rejected rows", says, "warning")
 
 
 def _product_by_values(money: Money) -> Column | None:
