@@ -13,6 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -269,11 +270,43 @@ def good_copies(known: list[Entry]) -> set[str]:
     return {name for name in expected_copies(known) if latest[name]}
 
 
-def fetch(place: Store, set_name: str, target: Path) -> Path:
-    """Bring a copy back as a set. Errors: BackupError when there is none."""
-    names = sorted(name for name in place.names() if name.startswith(f"{set_name}/"))
-    if not names or NAME.fullmatch(set_name) is None:
-        raise BackupError(f"there is no copy of set {set_name}")
+@contextmanager
+def answering() -> Iterator[None]:
+    """Errors: BackupError instead of whatever a place that does not answer, or refuses, raises."""
+    try:
+        yield
+    except BackupError:
+        raise
+    except PLACE_ERRORS as error:
+        raise BackupError(
+            "the place of the copies can't be used",
+            cause=_said(error),
+            next="check PANPAN_OFFSITE, its keys in the home's settings.env, and the connection",
+        ) from error
+
+
+def fetch(place: Store, set_name: str | None, target: Path) -> Path:
+    """
+    Bring a copy back as a set, the newest when none is named.
+
+    Errors: BackupError when there is none, or the set is here already.
+    """
+    there = place.names()
+    whole = {name.partition("/")[0] for name in there if name.endswith(f"/{FILE}")}
+    chosen = set_name or max(filter(NAME.fullmatch, whole), default=None)
+    if chosen is None or chosen not in whole or NAME.fullmatch(chosen) is None:
+        raise BackupError(
+            f"there is no copy of set {chosen}" if chosen else "there is no copy of any set",
+            cause=f"whole sets there: {', '.join(sorted(whole)[-5:]) or 'none'}",
+        )
+    set_name = chosen
+    if (target / set_name).exists():
+        raise BackupError(
+            f"set {set_name} is here already",
+            cause=f"it lies in {target / set_name}",
+            next=f"bin/panpan backups verify {target / set_name}; if it is damaged, move it away and fetch again",
+        )
+    names = sorted(name for name in there if name.startswith(f"{set_name}/"))
     part = target / f"{PART}{set_name}"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

@@ -53,18 +53,37 @@ def set_folders(folder: Path) -> list[Path]:
     return sorted((each for each in folder.iterdir() if NAME.fullmatch(each.name) and each.is_dir()), reverse=True)
 
 
-def find_set(folder: Path, name: str | None) -> Path:
-    """A set by name (or path of its folder), or the newest. Errors: UsageError when there is none."""
-    if name and Path(name).is_dir() and NAME.fullmatch(Path(name).name):
-        return Path(name)
-    found = [each for each in set_folders(folder) if name in (None, each.name)]
+def find_set(folder: Path | None, name: str | None) -> Path:
+    """
+    A set by name (or path of its folder), or the newest; folder: where a home keeps its sets, None without a home.
+
+    Errors: UsageError when there is none.
+    """
+    if name and Path(name).is_dir():
+        return _set_at(Path(name))
+    found = [each for each in set_folders(folder) if name in (None, each.name)] if folder else []
     if not found:
         raise UsageError(
-            f"there is no backup set {name}" if name else "there is no backup set yet",
-            cause=f"looked in {folder}",
-            next="bin/panpan backups list" if name else "bin/panpan backups create",
+            f"there is no backup set {name}" if name else "there is no backup set",
+            cause=f"looked in {folder}" if folder else "there is no home here yet, so only a folder can be named",
+            next="bin/panpan backups list, or name the folder of a set" if folder else "name the folder of a set",
         )
     return found[0]
+
+
+def _set_at(place: Path) -> Path:
+    """The set in a folder that was named. Errors: UsageError when it is none; says so when its sets lie one deeper."""
+    place = place.absolute()
+    if NAME.fullmatch(place.name):
+        return place
+    inside = set_folders(place)
+    raise UsageError(
+        f"{place} is no backup set",
+        cause=f"it holds sets, the newest is {inside[0].name}"
+        if inside
+        else "the folder of a set is called like 20260531T033000Z-4f1c; its name is part of the seal",
+        next=f"name {inside[0]}" if inside else "name the folder of a set, under the name it was made with",
+    )
 
 
 @contextmanager

@@ -7,6 +7,19 @@ these three and no traceback. The class says what the reader would do next.
 
 from __future__ import annotations
 
+import errno
+
+# What to do about a disk, a folder, a file that the system refused; the rest is told as the system says it.
+WAYS_OUT = {
+    errno.ENOSPC: "make room on the disk, then again; what was there before is whole",
+    errno.EDQUOT: "make room on the disk, then again; what was there before is whole",
+    errno.EACCES: "give this user the right, or name a place it may write: --home FOLDER or PANPAN_HOME",
+    errno.EPERM: "give this user the right, or name a place it may write: --home FOLDER or PANPAN_HOME",
+    errno.EROFS: "name a place that can be written: --home FOLDER or PANPAN_HOME",
+    errno.EEXIST: "name another place, or move away what is there",
+    errno.ENOTDIR: "name another place, or move away what is there",
+}
+
 
 class PanpanError(Exception):
     """Something failed; the cause below says what."""
@@ -71,3 +84,13 @@ class CheckFailed(PanpanError):
     """A check found bad data."""
 
     exit_code = 3
+
+
+def of_the_system(error: OSError) -> PanpanError:
+    """What the system refused (a full disk, a folder of somebody else) as an error a person can act on."""
+    where = f": {error.filename}" if error.filename else ""
+    return PanpanError(
+        "a file or folder can't be used",
+        cause=f"{error.strerror or error}{where}",
+        next=WAYS_OUT.get(error.errno or 0, "set PANPAN_DEBUG=1 and run it again to see where it happened"),
+    )

@@ -273,6 +273,12 @@ def load_settings(**given: Any) -> Settings:
     except ValidationError as error:
         faults = sorted({f"{PREFIX}{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()})
         missing = all(e["type"] == "missing" for e in error.errors())
+        if missing and not (home / HOME_FILE).exists():
+            raise SettingsError(
+                f"there is nothing at {home} yet",
+                cause=f"no {HOME_FILE} is there; another place is named by --home FOLDER or PANPAN_HOME",
+                next="bin/panpan up makes it and starts the servers, bin/panpan demo shows it with made-up data",
+            ) from None
         raise SettingsError(
             f"settings of {home} are {'missing' if missing else 'wrong'}",
             cause="; ".join(faults),

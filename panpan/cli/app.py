@@ -45,7 +45,7 @@ from panpan.cli import (
     upgrade,
     users,
 )
-from panpan.errors import PanpanError
+from panpan.errors import PanpanError, of_the_system
 
 app = typer.Typer(
     name="panpan",
@@ -94,11 +94,12 @@ def main() -> None:
     """Run one command; print an error as error, cause, next and no traceback (set PANPAN_DEBUG to see it)."""
     try:
         app(prog_name="panpan")
-    except PanpanError as error:
+    except (PanpanError, OSError) as error:
         if os.environ.get("PANPAN_DEBUG"):
             raise
-        output.print_error(error, as_json="--json" in sys.argv)
-        sys.exit(error.exit_code)
+        told = error if isinstance(error, PanpanError) else of_the_system(error)
+        output.print_error(told, as_json="--json" in sys.argv)
+        sys.exit(told.exit_code)
     except KeyboardInterrupt:
         output.talk.print("stopped")
         sys.exit(130)

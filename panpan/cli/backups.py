@@ -209,7 +209,7 @@ def verify(set_name: SetName = None, home: Home = None, key: KeyFile = None, as_
     With --key it needs no home.  Example: panpan backups verify --json
     """
     settings = load_settings(home=home) if is_initialised(home_folder(home)) else None
-    folder = sets.find_set(settings.backup_sets if settings else Path(), set_name)
+    folder = sets.find_set(settings.backup_sets if settings else None, set_name)
     known = []
     if settings and folder.parent == settings.backup_sets:
         with suppress(DatabaseError):  # a set can be verified where no server runs
@@ -237,10 +237,8 @@ def fetch(
     """
     settings = load_settings(home=home)
     place = _place(settings)
-    names = {name.partition("/")[0] for name in place.names()}
-    chosen = set_name or max(filter(sets.NAME.fullmatch, names), default="")
-    with sets.lock(settings.backup_sets):
-        folder = offsite.fetch(place, chosen, settings.backup_sets)
+    with sets.lock(settings.backup_sets), offsite.answering():
+        folder = offsite.fetch(place, set_name, settings.backup_sets)
     if as_json:
         output.print_json({"set": folder.name, "folder": str(folder)})
     else:
@@ -321,14 +319,13 @@ def restore(
     """
     if (into and not database) or (day and not table) or (table and database):
         raise UsageError("these options do not go together", cause="--into needs --database, --day needs --table")
+    wanted = _day(day)
     folder = home_folder(home)
-    chosen = sets.find_set(load_settings(home=home).backup_sets if is_initialised(folder) else Path(), set_name)
+    chosen = sets.find_set(load_settings(home=home).backup_sets if is_initialised(folder) else None, set_name)
     opened = read_key(_key_file(key, load_settings(home=home) if is_initialised(folder) else None))
     if table:
         settings = load_settings(home=home)
-        name, rows = restoring.restore_table(
-            settings, chosen, opened, table, day=date.fromisoformat(day) if day else None, step=say
-        )
+        name, rows = restoring.restore_table(settings, chosen, opened, table, day=wanted, step=say)
         facts: dict[str, Any] = {"set": chosen.name, "table": name, "rows": rows}
     elif database:
         with _time_left() as progress:
@@ -404,6 +401,13 @@ def restore_to(
     output.results.print(
         f"{settings.home} is as of {moment}; last change {recovered}; {seconds} s", markup=False, highlight=False
     )
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise UsageError(f"{text!r} is no day", cause="expected one like 2026-05-31") from None
 
 
 def _moment(text: str) -> datetime | None:
@@ -603,8 +607,9 @@ def remove_old(settings: Settings, *, dry_run: bool) -> tuple[dict[str, str], li
     for name in [] if dry_run else removed:
         begun = time.monotonic()
         if place := offsite.store(settings):
-            for file in [each for each in place.names() if each.startswith(f"{name}/")]:
-                place.remove(file)
+            with offsite.answering():
+                for file in [each for each in place.names() if each.startswith(f"{name}/")]:
+                    place.remove(file)
         ledger.record(settings, ledger.Entry("removed", name, "good", time.monotonic() - begun))
         sets.remove(settings.backup_sets / name)
     return kept, removed

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
 from panpan.cli import output
-from panpan.errors import CheckFailed
+from panpan.cli.app import main
+from panpan.errors import CheckFailed, SettingsError
+from panpan.settings import load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -28,3 +32,29 @@ def test_a_failed_check_adds_no_second_object_to_its_answer(capsys: pytest.Captu
     said = capsys.readouterr()
     assert json.loads(said.out) == {"ok": False, "checks": []}
     assert "two checks did not pass" in said.err
+
+
+def test_what_the_system_refuses_is_an_error_with_a_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_the_way = tmp_path / "var"
+    in_the_way.write_text("a file where the home should be")
+    monkeypatch.delenv("PANPAN_DEBUG", raising=False)
+    monkeypatch.setattr(sys, "argv", ["panpan", "init", "--home", str(in_the_way), "--json"])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    said = capsys.readouterr()
+    assert ended.value.code == 1
+    assert str(in_the_way) in json.loads(said.out)["cause"]
+    assert "next:" in said.err and "Traceback" not in said.err
+
+
+def test_a_place_where_nothing_was_set_up_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as told:
+        load_settings(home=tmp_path / "new")
+
+    assert "nothing at" in told.value.message
+    assert "Field required" not in str(told.value.cause)
+    assert "bin/panpan up" in str(told.value.next)
