@@ -112,8 +112,10 @@ COLUMNS: Mapping[Kind, frozenset[str]] = {
             "updated_at",
         ]
     ),
-    "stores": frozenset(["store", "store_name", "kind", "city"]),
-    "employees": frozenset(["employee", "first_name", "last_name", "full_name", "job_title", "started_on"]),
+    "stores": frozenset(["store", "store_name", "kind", "city", "updated_at"]),
+    "employees": frozenset(
+        ["employee", "first_name", "last_name", "full_name", "job_title", "started_on", "updated_at"]
+    ),
     "stock_levels": frozenset(["product_key", "store", "on_hand_quantity", "unit", "reorder_level", "counted_at"]),
     "stock_movements": frozenset(
         [

@@ -458,8 +458,8 @@ def refresh_sales_marts(connection: PgConnection, parameters: Mapping[str, Any])
             analyze affected_days; analyze affected_customers; analyze affected_months
             """
         )
-        create_result(cursor, "affected_cohort_months", "marts", parameters)
-        create_result(cursor, "affected_kind_days", "marts", parameters)
+        for name in ("affected_receipts", "affected_items", "affected_cohort_months", "affected_kind_days"):
+            create_result(cursor, name, "marts", parameters)
     for table in SALES_MARTS:
         merge(connection, table, parameters)
     with connection.cursor() as cursor:

@@ -8,10 +8,10 @@ from transforms.merge import Table
 
 # Order matters: what is referred to comes before what refers to it.
 DIMENSIONS = (
-    Table("core", "stores", ("store_id",)),
-    Table("core", "suppliers", ("supplier_id",)),
+    Table("core", "stores", ("store_id",), bookkeeping=("source_updated_at",)),
+    Table("core", "suppliers", ("supplier_id",), bookkeeping=("source_updated_at",)),
     Table("core", "products", ("product_id",), bookkeeping=("named_at", "source_updated_at")),
-    Table("core", "employees", ("employee_id",)),
+    Table("core", "employees", ("employee_id",), bookkeeping=("is_listed", "source_updated_at")),
 )
 # Filled by transforms/matching, from what the sources tell of customers.
 CUSTOMERS = Table("core", "customers", ("customer_id",))

@@ -35,8 +35,9 @@ START_SECONDS = 120  # recovery after a crash replays up to 4 GB of log
 STOP_SECONDS = 60
 N8N = "n8n"
 
-# The C library's C.UTF-8, else PostgreSQL's own of the same name (17 or later): both sort by code point.
-LOCALES = (["--locale=C.UTF-8"], ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"])
+# PostgreSQL's own C.UTF-8 (17 or later), which sorts texts several times as fast, else the C library's of the same name:
+# both sort by code point.
+LOCALES = (["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"], ["--locale=C.UTF-8"])
 
 # For a small machine that also runs n8n.
 CONFIGURATION = """\

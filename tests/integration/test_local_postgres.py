@@ -246,7 +246,7 @@ def test_failed_initdb_leaves_no_half_made_files(make_home: MakeHome, monkeypatc
     assert list((settings.home / "postgres").iterdir()) == []
 
 
-def test_locale_the_system_lacks_is_replaced_by_postgresqls_own(
+def test_locale_a_server_lacks_is_replaced_by_the_c_librarys(
     make_home: MakeHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = make_home()
@@ -254,7 +254,7 @@ def test_locale_the_system_lacks_is_replaced_by_postgresqls_own(
 
     postgres.start(settings)
 
-    assert answer(settings, "select datlocprovider from pg_database where datname = 'template1'") == "b"
+    assert answer(settings, "select datlocprovider from pg_database where datname = 'template1'") == "c"
 
 
 def login(settings: Settings, user: str, password: str, database: str) -> psycopg2.extensions.connection:

@@ -1,5 +1,5 @@
 -- One row per store, source and day whose middle receipt is far from what a receipt brought in the 28 days before.
--- Reads core.sales, marts.daily_store_sales, checked_days. Judged from ten receipts and seven days on. The middle one,
+-- Reads checked_sales, marts.daily_store_sales. Judged from ten receipts and seven days on. The middle one,
 -- not the average: one order of a wedding makes an average day of a bakery ten times as large.
 with usual as (
     select
@@ -8,9 +8,7 @@ with usual as (
         sale.business_date,
         sale.currency_code,
         percentile_disc(0.5) within group (order by sale.net_amount) as middle
-    from core.sales as sale
-    inner join checked_days as day
-        on sale.business_date = day.business_date and sale.store_id = day.store_id and sale.source = day.source
+    from checked_sales as sale
     where sale.event = 'sale' and (%(known_at)s::timestamptz is null or sale.known_from = %(known_at)s)
     group by sale.source, sale.store_id, sale.business_date, sale.currency_code
     having count(*) >= 10

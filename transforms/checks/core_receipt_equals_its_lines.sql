@@ -1,20 +1,4 @@
--- One row per receipt that differs from its lines. Reads core.sales, core.sale_lines, checked_days.
--- A receipt with a line of unknown amount has no amount itself.
-with lines as (
-    select
-        line.sale_id,
-        count(*) as line_count,
-        case when count(*) = count(line.net_amount) then sum(line.gross_amount) end as gross_amount,
-        case when count(*) = count(line.net_amount) then sum(line.discount_amount) end as discount_amount,
-        case when count(*) = count(line.net_amount) then sum(line.net_amount) end as net_amount,
-        sum(line.tax_amount) as tax_amount
-    from core.sale_lines as line
-    inner join core.sales as sale on line.sale_id = sale.sale_id
-    inner join checked_days as day
-        on sale.business_date = day.business_date and sale.store_id = day.store_id and sale.source = day.source
-    group by line.sale_id
-)
-
+-- One row per receipt that differs from its lines. Reads checked_sales, checked_lines.
 select
     sale.source || ' receipt ' || sale.receipt_number as key,
     format(
@@ -24,10 +8,8 @@ select
         lines.net_amount,
         coalesce(lines.line_count, 0)
     ) as found
-from core.sales as sale
-inner join checked_days as day
-    on sale.business_date = day.business_date and sale.store_id = day.store_id and sale.source = day.source
-left join lines on sale.sale_id = lines.sale_id
+from checked_sales as sale
+left join checked_lines as lines on sale.sale_id = lines.sale_id
 where
     (%(known_at)s::timestamptz is null or sale.known_from = %(known_at)s)
     and (sale.line_count, sale.gross_amount, sale.discount_amount, sale.net_amount, sale.tax_amount)

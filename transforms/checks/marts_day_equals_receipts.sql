@@ -1,5 +1,5 @@
 -- One row per day, store, source and currency whose figures differ from the receipts. Reads marts.daily_store_sales,
--- core.sales, checked_days.
+-- checked_sales, checked_days.
 with receipts as (
     select
         sale.business_date,
@@ -12,9 +12,7 @@ with receipts as (
         sum(sale.gross_amount) filter (where sale.event = 'sale') as gross_amount,
         sum(sale.discount_amount) filter (where sale.event = 'sale') as discount_amount,
         sum(sale.tax_amount) as tax_amount
-    from core.sales as sale
-    inner join checked_days as day
-        on sale.business_date = day.business_date and sale.store_id = day.store_id and sale.source = day.source
+    from checked_sales as sale
     group by sale.business_date, sale.store_id, sale.source, sale.currency_code
 ),
 

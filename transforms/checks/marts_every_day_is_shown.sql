@@ -1,10 +1,8 @@
--- One row per day, store, source and currency that only one side has. Reads marts.daily_store_sales, core.sales,
--- checked_days.
+-- One row per day, store, source and currency that only one side has. Reads marts.daily_store_sales,
+-- checked_sales, checked_days.
 with receipts as (
     select distinct sale.business_date, sale.store_id, sale.source, sale.currency_code
-    from core.sales as sale
-    inner join checked_days as day
-        on sale.business_date = day.business_date and sale.store_id = day.store_id and sale.source = day.source
+    from checked_sales as sale
 ),
 
 shown as (

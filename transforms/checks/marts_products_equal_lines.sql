@@ -1,17 +1,15 @@
 -- One row per day, store and source whose products differ from the lines that name one. Reads marts.daily_product_sales,
--- core.sale_lines, core.sales, checked_days.
+-- checked_sales, checked_lines, checked_days.
 with lines as (
     select
         sale.business_date,
         sale.store_id,
         sale.source,
-        sum(line.quantity) as quantity,
-        sum(line.net_amount) as net_amount
-    from core.sales as sale
-    inner join checked_days as day
-        on sale.business_date = day.business_date and sale.store_id = day.store_id and sale.source = day.source
-    inner join core.sale_lines as line on sale.sale_id = line.sale_id
-    where line.product_id is not null
+        sum(receipt.product_quantity) as quantity,
+        sum(receipt.product_net_amount) as net_amount
+    from checked_sales as sale
+    inner join checked_lines as receipt on sale.sale_id = receipt.sale_id
+    where receipt.product_quantity is not null
     group by sale.business_date, sale.store_id, sale.source
 ),
 

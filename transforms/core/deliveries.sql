@@ -27,4 +27,4 @@ left join (
     where delivery_id in (select core.key(%(source)s, 'delivery', staged.delivery) from stage_deliveries as staged)
     group by delivery_id
 ) as known on core.key(%(source)s, 'delivery', line.delivery) = known.delivery_id
-where known.delivery_id is null or line.document_id >= known.raw_id / %(raw_ids_per_document)s
+where core.may_replace(null, line.document_id, null, known.raw_id / %(raw_ids_per_document)s)

@@ -1,8 +1,12 @@
--- One row per employee named in the batch. Reads stage_employees (the source's list), stage_sale_lines.
+-- One row per employee named in the batch. Reads stage_employees (the source's list), stage_sale_lines, core.employees.
+-- An older list never replaces a newer one.
 with listed as (
-    select distinct on (employee) employee, full_name, job_title, started_on, raw_id, load_id
-    from stage_employees
-    order by employee asc, raw_id desc
+    select distinct on (item.employee) item.*
+    from stage_employees as item
+    left join core.employees as known
+        on core.key(%(source)s, 'employee', item.employee) = known.employee_id and known.is_listed
+    where core.may_replace(item.updated_at, item.raw_id, known.source_updated_at, known.raw_id)
+    order by item.employee asc, item.updated_at desc nulls last, item.raw_id desc
 ),
 
 seller as (
@@ -24,6 +28,8 @@ select
     coalesce(listed.full_name, known.full_name, seller.employee_name) as full_name,
     coalesce(listed.job_title, known.job_title) as job_title,
     coalesce(listed.started_on, known.started_on) as started_on,
+    listed.employee is not null or coalesce(known.is_listed, false) as is_listed,
+    coalesce(listed.updated_at, known.source_updated_at) as source_updated_at,
     %(source)s as source,
     named.employee as source_employee_id,
     coalesce(listed.raw_id, known.raw_id, seller.raw_id) as raw_id,

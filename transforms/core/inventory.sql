@@ -15,8 +15,5 @@ select distinct on (item.product_key)
     item.updated_at as valid_from
 from stage_products as item
 left join core.inventory as known on core.key(%(catalogue)s, item.product_key) = known.product_id
-where
-    known.product_id is null
-    or (coalesce(item.updated_at, '-infinity'), item.raw_id)
-    >= (coalesce(known.source_updated_at, '-infinity'), known.raw_id)
+where core.may_replace(item.updated_at, item.raw_id, known.source_updated_at, known.raw_id)
 order by item.product_key asc, item.updated_at desc nulls last, item.raw_id desc

@@ -6,19 +6,21 @@ with listed as (
     from stage_products as item
     left join core.products as known
         on core.key(%(catalogue)s, item.product_key) = known.product_id and known.is_master
-    where
-        known.product_id is null
-        or (coalesce(item.updated_at, '-infinity'), item.raw_id)
-        >= (coalesce(known.source_updated_at, '-infinity'), known.raw_id)
+    where core.may_replace(item.updated_at, item.raw_id, known.source_updated_at, known.raw_id)
     order by item.product_key asc, item.updated_at desc nulls last, item.raw_id desc
 ),
 
 sold as (
-    select distinct on (product_key)
-        product_key, product_name, category, currency_code, sold_at, raw_id, load_id
-    from stage_sale_lines
-    where product_key is not null
-    order by product_key asc, sold_at desc, raw_id desc
+    select distinct on (line.product_key)
+        line.product_key, line.product_name, line.category, line.currency_code, line.sold_at, line.raw_id, line.load_id
+    from stage_sale_lines as line
+    inner join (
+        select product_key, max(sold_at) as sold_at
+        from stage_sale_lines
+        where product_key is not null
+        group by product_key
+    ) as newest on line.product_key = newest.product_key and line.sold_at = newest.sold_at
+    order by line.product_key asc, line.raw_id desc
 ),
 
 stocked as (

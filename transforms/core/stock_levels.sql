@@ -14,8 +14,5 @@ select distinct on (level.product_key, level.store_id)
 from stage_stock_levels as level
 left join core.stock_levels as known
     on core.key(%(catalogue)s, level.product_key) = known.product_id and level.store_id = known.store_id
-where
-    known.product_id is null
-    or (coalesce(level.counted_at, '-infinity'), level.raw_id)
-    >= (coalesce(known.counted_at, '-infinity'), known.raw_id)
+where core.may_replace(level.counted_at, level.raw_id, known.counted_at, known.raw_id)
 order by level.product_key asc, level.store_id asc, level.counted_at desc nulls last, level.raw_id desc

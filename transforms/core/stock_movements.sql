@@ -18,8 +18,5 @@ select distinct on (move.movement)
 from stage_stock_movements as move
 left join core.stock_movements as known
     on core.key(%(source)s, 'movement', move.movement) = known.movement_id
-where
-    known.movement_id is null
-    or (coalesce(move.updated_at, '-infinity'), move.raw_id)
-    >= (coalesce(known.source_updated_at, '-infinity'), known.raw_id)
+where core.may_replace(move.updated_at, move.raw_id, known.source_updated_at, known.raw_id)
 order by move.movement asc, move.updated_at desc nulls last, move.raw_id desc

@@ -1,5 +1,6 @@
--- One row per store named in the batch. Reads stage_seen_stores (contract), stage_stores (the source's own list).
--- What the contract says of a store wins; a store only mentioned never renames one that is known better.
+-- One row per store named in the batch. Reads stage_seen_stores (contract), stage_stores (a source's own list),
+-- core.stores. What the contract says of a store wins; a store only mentioned never renames one that is known better,
+-- and an older list never replaces a newer one. Only a list gives a store a raw record.
 select
     seen.store_id,
     case
@@ -13,13 +14,16 @@ select
     coalesce(known.time_zone, seen.time_zone) as time_zone,
     coalesce(known.closing_time, seen.closing_time) as closing_time,
     coalesce(listed.city, known.city) as city,
+    coalesce(listed.updated_at, known.source_updated_at) as source_updated_at,
     least(known.source, %(source)s) as source,
     coalesce(listed.raw_id, known.raw_id) as raw_id,
     coalesce(listed.load_id, known.load_id) as load_id
 from stage_seen_stores as seen
 left join (
-    select distinct on (store_id) store_id, store_name, kind, city, raw_id, load_id
-    from stage_stores
-    order by store_id asc, raw_id desc
+    select distinct on (item.store_id) item.*
+    from stage_stores as item
+    left join core.stores as known on item.store_id = known.store_id
+    where core.may_replace(item.updated_at, item.raw_id, known.source_updated_at, known.raw_id)
+    order by item.store_id asc, item.updated_at desc nulls last, item.raw_id desc
 ) as listed on seen.store_id = listed.store_id
 left join core.stores as known on seen.store_id = known.store_id

@@ -2,51 +2,11 @@
 -- The receipt is the unit of replacement: of several versions the latest counts, by the source's own update time
 -- where it has one, else by arrival; a version older than the one in core is left out. The reversal of a voided sale
 -- comes and goes with the sale. Lines are added up here, once, for sales and payments: they are many.
-with latest as (
-    select distinct on (sale_number) sale_number, document_id, updated_at
-    from (
-        select
-            case when event = 'void' then reverses_receipt_number else receipt_number end as sale_number,
-            document_id,
-            max(updated_at) as updated_at
-        from stage_sale_lines
-        group by case when event = 'void' then reverses_receipt_number else receipt_number end, document_id
-    ) as version
-    order by sale_number asc, updated_at desc nulls last, document_id desc
-)
-
-select
-    receipt.sale_id,
-    receipt.receipt_number,
-    receipt.document_id,
-    latest.updated_at,
-    receipt.event,
-    receipt.store_id,
-    receipt.customer,
-    receipt.employee,
-    receipt.channel,
-    receipt.sold_at,
-    receipt.business_date,
-    receipt.currency_code,
-    receipt.line_count,
-    receipt.gross_amount,
-    receipt.discount_amount,
-    receipt.net_amount,
-    receipt.tax_amount,
-    receipt.tip_amount,
-    receipt.gift_card_amount,
-    receipt.payment_reference,
-    receipt.payment_method,
-    receipt.card_brand,
-    receipt.card_last_digits,
-    receipt.reverses_receipt_number,
-    receipt.raw_id,
-    receipt.load_id
-from (
+with receipts as materialized (
     select
-        core.key(%(source)s, receipt_number) as sale_id,
         receipt_number,
         document_id,
+        max(updated_at) as updated_at,
         min(case when event = 'void' then reverses_receipt_number else receipt_number end) as sale_number,
         case when min(event) = max(event) then min(event) else 'sale' end as event,
         min(store_id) as store_id,
@@ -72,11 +32,47 @@ from (
         min(load_id) as load_id
     from stage_sale_lines
     group by receipt_number, document_id
-) as receipt
+),
+
+latest as (
+    select distinct on (sale_number) sale_number, document_id, updated_at
+    from (
+        select sale_number, document_id, max(updated_at) as updated_at
+        from receipts
+        group by sale_number, document_id
+    ) as version
+    order by sale_number asc, updated_at desc nulls last, document_id desc
+)
+
+select
+    core.key(%(source)s, receipt.receipt_number) as sale_id,
+    receipt.receipt_number,
+    receipt.document_id,
+    latest.updated_at,
+    receipt.event,
+    receipt.store_id,
+    receipt.customer,
+    receipt.employee,
+    receipt.channel,
+    receipt.sold_at,
+    receipt.business_date,
+    receipt.currency_code,
+    receipt.line_count,
+    receipt.gross_amount,
+    receipt.discount_amount,
+    receipt.net_amount,
+    receipt.tax_amount,
+    receipt.tip_amount,
+    receipt.gift_card_amount,
+    receipt.payment_reference,
+    receipt.payment_method,
+    receipt.card_brand,
+    receipt.card_last_digits,
+    receipt.reverses_receipt_number,
+    receipt.raw_id,
+    receipt.load_id
+from receipts as receipt
 inner join latest on receipt.sale_number = latest.sale_number and receipt.document_id = latest.document_id
 left join core.sales as known
     on known.source = %(source)s and latest.sale_number = known.receipt_number
-where
-    known.sale_id is null
-    or (coalesce(latest.updated_at, '-infinity'), latest.document_id)
-    >= (coalesce(known.source_updated_at, '-infinity'), known.document_id)
+where core.may_replace(latest.updated_at, latest.document_id, known.source_updated_at, known.document_id)

@@ -103,9 +103,9 @@ ROWS: dict[Kind, pa.Schema] = {
         updated_at=_MOMENT,
     ),
     # store, key store_id
-    "stores": _schema(store_id=_TEXT, store_name=_TEXT, kind=_TEXT, city=_TEXT),
+    "stores": _schema(store_id=_TEXT, store_name=_TEXT, kind=_TEXT, city=_TEXT, updated_at=_MOMENT),
     # employee, key employee
-    "employees": _schema(employee=_TEXT, full_name=_TEXT, job_title=_TEXT, started_on=_DAY),
+    "employees": _schema(employee=_TEXT, full_name=_TEXT, job_title=_TEXT, started_on=_DAY, updated_at=_MOMENT),
     # product and store, key both
     "stock_levels": _schema(
         product_key=_TEXT, store_id=_TEXT, on_hand_quantity=_NUMBER, reorder_level=_NUMBER, counted_at=_MOMENT
@@ -246,16 +246,15 @@ def _finish_products(work: Work) -> pd.DataFrame:
 
 
 def _finish_stores(work: Work) -> pd.DataFrame:
-    typed = work.typed
-    return typed.assign(
-        store_id=store_ids(typed["store"], work.contract, typed.index),
-        kind=or_else(typed.get("kind"), "shop", typed.index),
-    )
+    rows = _with_store_ids(work)
+    to_utc(rows, "updated_at", work.contract)
+    return rows.assign(kind=or_else(rows.get("kind"), "shop", rows.index))
 
 
 def _finish_employees(work: Work) -> pd.DataFrame:
     rows = work.typed.copy()
     tell_people(rows, work.contract)
+    to_utc(rows, "updated_at", work.contract)
     return rows.assign(full_name=_full_name(rows))
 
 

@@ -2,7 +2,17 @@
 -- Reads core.sales, marts.daily_customers, affected_kind_days. New is who bought for the first time ever on the day;
 -- a known customer seen by a refund alone has bought before we knew.
 with receipts as (
-    select sale.*
+    select
+        sale.business_date,
+        sale.store_id,
+        sale.source,
+        coalesce(sale.channel, 'unknown') as channel,
+        sale.currency_code,
+        sale.event,
+        sale.customer_id,
+        sale.gross_amount,
+        sale.discount_amount,
+        sale.net_amount
     from affected_kind_days as day
     inner join core.sales as sale
         on
@@ -34,7 +44,7 @@ select
     business_date,
     store_id,
     source,
-    coalesce(channel, 'unknown') as channel,
+    channel,
     currency_code,
     customer_kind,
     (count(*) filter (where event = 'sale'))::integer as ticket_count,
@@ -43,4 +53,4 @@ select
     coalesce(-sum(net_amount) filter (where event = 'refund'), 0) as refund_amount,
     sum(net_amount) as net_amount
 from kinds
-group by business_date, store_id, source, coalesce(channel, 'unknown'), currency_code, customer_kind
+group by business_date, store_id, source, channel, currency_code, customer_kind

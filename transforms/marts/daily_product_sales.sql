@@ -1,19 +1,16 @@
 -- One row per business date, store, source, product and currency, for the affected days.
--- Reads core.sale_lines, core.sales, core.products, affected_days.
+-- Reads affected_items, core.products. A receipt has one channel, so its tickets add up.
 select
-    sale.business_date,
-    sale.store_id,
-    sale.source,
+    item.business_date,
+    item.store_id,
+    item.source,
     product.product_id,
     min(product.product_name) as product_name,
     min(product.category) as category,
-    line.currency_code,
-    sum(line.quantity) as quantity,
-    sum(line.net_amount) as net_amount,
-    (count(distinct sale.sale_id) filter (where sale.event = 'sale'))::integer as ticket_count
-from affected_days as day
-inner join core.sales as sale
-    on day.business_date = sale.business_date and day.store_id = sale.store_id and day.source = sale.source
-inner join core.sale_lines as line on sale.sale_id = line.sale_id
-inner join core.products as product on line.product_id = product.product_id
-group by sale.business_date, sale.store_id, sale.source, product.product_id, line.currency_code
+    item.line_currency_code as currency_code,
+    sum(item.quantity) as quantity,
+    sum(item.net_amount) as net_amount,
+    sum(item.ticket_count)::integer as ticket_count
+from affected_items as item
+inner join core.products as product on item.product_id = product.product_id
+group by item.business_date, item.store_id, item.source, product.product_id, item.line_currency_code

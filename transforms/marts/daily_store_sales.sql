@@ -1,45 +1,65 @@
 -- One row per business date, store, source, channel and currency, for the affected days.
--- Reads core.sales, core.sale_lines, core.stores, affected_days. Revenue is net of discounts and refunds, tax excluded.
+-- Reads affected_receipts, affected_items, core.stores. Revenue is net of discounts and refunds, tax excluded.
 with receipts as (
-    select sale.*
-    from core.sales as sale
-    inner join affected_days as day
-        on
-            sale.business_date = day.business_date
-            and sale.store_id = day.store_id
-            and sale.source = day.source
+    select
+        business_date,
+        store_id,
+        source,
+        channel,
+        currency_code,
+        (count(*) filter (where event = 'sale'))::integer as ticket_count,
+        (count(*) filter (where event = 'refund'))::integer as refund_count,
+        sum(gross_amount) filter (where event = 'sale') as gross_amount,
+        sum(discount_amount) filter (where event = 'sale') as discount_amount,
+        coalesce(-sum(net_amount) filter (where event = 'refund'), 0) as refund_amount,
+        sum(net_amount) as net_amount,
+        sum(tax_amount) as tax_amount
+    from affected_receipts
+    group by business_date, store_id, source, channel, currency_code
+),
+
+customers as (
+    select
+        business_date, store_id, source, channel, currency_code, count(*)::integer as customer_count
+    from (
+        select distinct business_date, store_id, source, channel, currency_code, customer_id
+        from affected_receipts
+        where customer_id is not null
+    ) as customer
+    group by business_date, store_id, source, channel, currency_code
 ),
 
 items as (
     select
-        line.sale_id,
-        sum(line.quantity) as item_quantity,
-        count(*) filter (where line.net_amount is null) as unknown_amount_line_count
-    from core.sale_lines as line
-    inner join receipts on line.sale_id = receipts.sale_id
-    group by line.sale_id
+        business_date,
+        store_id,
+        source,
+        channel,
+        currency_code,
+        sum(quantity) as item_quantity,
+        sum(unknown_amount_line_count)::integer as unknown_amount_line_count
+    from affected_items
+    group by business_date, store_id, source, channel, currency_code
 )
 
 select
     receipts.business_date,
     receipts.store_id,
-    min(stores.store_name) as store_name,
+    stores.store_name,
     receipts.source,
-    coalesce(receipts.channel, 'unknown') as channel,
+    receipts.channel,
     receipts.currency_code,
-    (count(*) filter (where receipts.event = 'sale'))::integer as ticket_count,
-    (count(*) filter (where receipts.event = 'refund'))::integer as refund_count,
-    (count(distinct receipts.customer_id))::integer as customer_count,
-    sum(items.item_quantity) as item_quantity,
-    sum(receipts.gross_amount) filter (where receipts.event = 'sale') as gross_amount,
-    sum(receipts.discount_amount) filter (where receipts.event = 'sale') as discount_amount,
-    coalesce(-sum(receipts.net_amount) filter (where receipts.event = 'refund'), 0) as refund_amount,
-    sum(receipts.net_amount) as net_amount,
-    sum(receipts.tax_amount) as tax_amount,
-    coalesce(sum(items.unknown_amount_line_count), 0)::integer as unknown_amount_line_count
+    receipts.ticket_count,
+    receipts.refund_count,
+    coalesce(customers.customer_count, 0) as customer_count,
+    items.item_quantity,
+    receipts.gross_amount,
+    receipts.discount_amount,
+    receipts.refund_amount,
+    receipts.net_amount,
+    receipts.tax_amount,
+    coalesce(items.unknown_amount_line_count, 0) as unknown_amount_line_count
 from receipts
 inner join core.stores as stores on receipts.store_id = stores.store_id
-left join items on receipts.sale_id = items.sale_id
-group by
-    receipts.business_date, receipts.store_id, receipts.source, coalesce(receipts.channel, 'unknown'),
-    receipts.currency_code
+left join customers using (business_date, store_id, source, channel, currency_code)
+left join items using (business_date, store_id, source, channel, currency_code)

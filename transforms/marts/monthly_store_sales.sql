@@ -2,20 +2,23 @@
 -- Reads core.sales, core.stores, marts.daily_store_sales, affected_months. Customers can't be added up from days, so
 -- they are counted from the receipts; everything else is.
 with customers as (
-    select
-        affected_months.month,
-        affected_months.store_id,
-        affected_months.source,
-        sale.currency_code,
-        count(distinct sale.customer_id) as customer_count
-    from affected_months
-    inner join core.sales as sale
-        on
-            affected_months.store_id = sale.store_id
-            and affected_months.source = sale.source
-            and sale.business_date >= affected_months.month
-            and sale.business_date < affected_months.month + interval '1 month'
-    group by affected_months.month, affected_months.store_id, affected_months.source, sale.currency_code
+    select month, store_id, source, currency_code, count(customer_id) as customer_count
+    from (
+        select distinct
+            affected_months.month,
+            affected_months.store_id,
+            affected_months.source,
+            sale.currency_code,
+            sale.customer_id
+        from affected_months
+        inner join core.sales as sale
+            on
+                affected_months.store_id = sale.store_id
+                and affected_months.source = sale.source
+                and sale.business_date >= affected_months.month
+                and sale.business_date < affected_months.month + interval '1 month'
+    ) as buyer
+    group by month, store_id, source, currency_code
 )
 
 select

@@ -19,7 +19,7 @@ newest as (
             and listed.customer = known.source_customer_id
             and known.origin = 'list'
             and known.attribute = 'is_deleted'
-    where known.source is null or (listed.told_at, listed.raw_id) >= (known.told_at, known.raw_id)
+    where core.may_replace(listed.told_at, listed.raw_id, known.told_at, known.raw_id)
 ),
 
 -- Receipts repeat themselves: each different set of values once, at the last receipt that has it.

@@ -15,7 +15,7 @@ from db.connection import connect
 from panpan.errors import CheckFailed, UsageError
 from panpan.settings import Settings
 from transforms.quality.checks import load_checks
-from transforms.quality.judge import make, parameters_of
+from transforms.quality.judge import create_checked, make, parameters_of
 
 
 class HeldBack(CheckFailed):
@@ -41,6 +41,7 @@ def refuse_wrong_figures(connection: PgConnection, known_at: datetime) -> None:
             "create temporary table checked_days on commit drop as"
             " select distinct business_date, store_id, source from affected_days; analyze checked_days"
         )
+        create_checked(cursor)
     parameters = parameters_of(datetime.now(UTC), known_at=known_at)
     for check in load_checks().values():
         if check.blocks:

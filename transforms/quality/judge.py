@@ -19,6 +19,7 @@ from psycopg2.extensions import connection as PgConnection
 from psycopg2.extensions import cursor as PgCursor
 
 from transforms.contract import Contract
+from transforms.merge import create_result, select_text
 from transforms.quality.checks import Check
 from transforms.quality.freshness import create_freshness
 from transforms.quality.received import FUNCTIONS
@@ -26,6 +27,7 @@ from transforms.quality.received import FUNCTIONS
 EXAMPLES = 5
 LIMIT_MILLISECONDS = 20_000
 EVER = date(1, 1, 1)
+CHECKED = ("checked_sales", "checked_lines")  # transforms/quality/<name>.sql, of checked_days
 
 State = Literal["passed", "failed", "unknown"]
 
@@ -148,6 +150,18 @@ def _prepare(connection: PgConnection, contracts: Mapping[str, Contract], parame
             """,
             parameters,
         )
+        for name in CHECKED:
+            cursor.execute(
+                sql.SQL("create temporary view {} as {}").format(
+                    sql.Identifier(name), sql.SQL(select_text("quality", name))
+                )
+            )
+
+
+def create_checked(cursor: PgCursor) -> None:
+    """What the checks of a run read of checked_days, once for all of them."""
+    for name in CHECKED:
+        create_result(cursor, name, "quality", {})
 
 
 def _create_contract_tables(cursor: PgCursor, contracts: Mapping[str, Contract]) -> None:
