@@ -21,6 +21,7 @@ FOLDER = Path(__file__).parent
 # Where a row came from: it is kept up to date, but a row that differs in nothing else is the same version.
 LINEAGE = ("raw_id", "load_id", "document_id")
 HISTORY = ("valid_from", "known_from", "change_cause", "rule_version")
+BULK_ROWS = 10_000  # from here on foreign keys are looked up together
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def merge(
     with connection.cursor() as cursor:
         result = f"next_{table.name}"
         text = select or sql.SQL(select_text(table.schema, table.name))
-        _create_temporary(cursor, result, text, parameters, joined_by=(*table.keys, *table.replaced_by))
+        given = _create_temporary(cursor, result, text, parameters, joined_by=(*table.keys, *table.replaced_by))
         columns = _columns(cursor, result)
         if table.has_history:
             _give_history(cursor, result, columns, parameters)
@@ -87,7 +88,10 @@ def merge(
             changed += _delete_absent(cursor, table, result, parameters)
         if is_known:
             changed += _update(cursor, table, result, columns, types, parameters)
-        changed += _insert(cursor, table, result, columns, beside_known=is_known)
+        if given < BULK_ROWS:
+            changed += _insert(cursor, table, result, columns, beside_known=is_known)
+        else:
+            changed += _insert_in_bulk(cursor, table, result, columns)
         cursor.execute(sql.SQL("drop table {}").format(sql.Identifier(result)))
         _refresh_statistics(cursor, table, changed)
     return changed
@@ -131,12 +135,18 @@ def _create_temporary(
     select: sql.Composable,
     parameters: Mapping[str, Any],
     joined_by: Sequence[str] = (),
-) -> None:
-    """joined_by: the columns the planner must know of; the texts of a wide result take longest to look at."""
+) -> int:
+    """
+    Gives the number of rows.
+
+    joined_by: the columns the planner must know of; the texts of a wide result take longest to look at.
+    """
     head = sql.SQL("drop table if exists pg_temp.{0}; create temporary table {0} on commit drop as ")
     cursor.execute(head.format(sql.Identifier(name)) + select, parameters)
+    rows = int(cursor.rowcount)
     columns = sql.SQL("({})").format(_names(list(dict.fromkeys(joined_by)))) if joined_by else sql.SQL("")
     cursor.execute(sql.SQL("analyze {} {}").format(sql.Identifier(name), columns))
+    return rows
 
 
 def _columns(cursor: PgCursor, table: str) -> list[str]:
@@ -319,6 +329,16 @@ def _insert(cursor: PgCursor, table: Table, result: str, columns: Sequence[str],
         )
     )
     return int(cursor.rowcount)
+
+
+def _insert_in_bulk(cursor: PgCursor, table: Table, result: str, columns: Sequence[str]) -> int:
+    """As _insert, with the foreign keys of all rows looked up together."""
+    cursor.execute(
+        "select core.insert_in_bulk(%s, %s, %s, %s)",
+        (f"pg_temp.{result}", f"{table.schema}.{table.name}", list(columns), list(table.keys)),
+    )
+    [(inserted,)] = cursor.fetchall()
+    return int(inserted)
 
 
 def _update(

@@ -35,7 +35,7 @@ START_SECONDS = 120  # recovery after a crash replays up to 4 GB of log
 STOP_SECONDS = 60
 N8N = "n8n"
 
-# PostgreSQL's own C.UTF-8 (17 or later), which sorts texts several times as fast, else the C library's of the same name:
+# PostgreSQL's own C.UTF-8 (17 or later), which sorts texts several times as fast, else the C library's of that name:
 # both sort by code point.
 LOCALES = (["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"], ["--locale=C.UTF-8"])
 

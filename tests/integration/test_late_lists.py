@@ -192,9 +192,7 @@ def test_a_list_never_replaces_a_newer_one_in_whatever_order_loads_end(
         for ends in ((0, 1), (1, 0)):
             n = f"{table}{next(EXAMPLES)}"
             lists = [row.format(n=n, told=place, changed=at) for place, at in enumerate((first, second), start=1)]
-            begun = [
-                deliver(source, f"{header}\n{text}\n", settings=shared_warehouse, status="open") for text in lists
-            ]
+            begun = [deliver(source, f"{header}\n{text}\n", settings=shared_warehouse, status="open") for text in lists]
             examples[n] = ([begun[place] for place in ends], expected)
     for place in (0, 1):
         ask(
@@ -219,6 +217,8 @@ def test_what_a_receipt_says_of_an_employee_is_no_list(shared_warehouse: Setting
     deliver("chain", receipt.replace("R,", "S,"), settings=shared_warehouse)
     run(shared_warehouse)
 
-    found = ask("select full_name, is_listed from core.employees where source_employee_id = 'E'", settings=shared_warehouse)
+    found = ask(
+        "select full_name, is_listed from core.employees where source_employee_id = 'E'", settings=shared_warehouse
+    )
 
     assert found == [("From the list", True)]

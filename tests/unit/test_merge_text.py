@@ -15,7 +15,9 @@ TABLES: tuple[Table, ...] = (*ALL_CORE, *ALL_MARTS)
 HELPERS = {
     ("core", "winning_receipts"),
     ("marts", "affected_cohort_months"),
+    ("marts", "affected_items"),
     ("marts", "affected_kind_days"),
+    ("marts", "affected_receipts"),
     ("marts", "affected_retention_months"),
     ("marts", "affected_stock_months"),
     ("core", "sale_reversals"),

@@ -22,8 +22,8 @@ from stage_seen_stores as seen
 left join (
     select distinct on (item.store_id) item.*
     from stage_stores as item
-    left join core.stores as known on item.store_id = known.store_id
-    where core.may_replace(item.updated_at, item.raw_id, known.source_updated_at, known.raw_id)
+    left join core.stores as before on item.store_id = before.store_id
+    where core.may_replace(item.updated_at, item.raw_id, before.source_updated_at, before.raw_id)
     order by item.store_id asc, item.updated_at desc nulls last, item.raw_id desc
 ) as listed on seen.store_id = listed.store_id
 left join core.stores as known on seen.store_id = known.store_id

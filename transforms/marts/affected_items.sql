@@ -21,8 +21,8 @@ from (
         sum(line.quantity) as quantity,
         sum(line.net_amount) as net_amount,
         count(*) filter (where line.net_amount is null) as unknown_amount_line_count
-    from affected_receipts as receipt
-    inner join core.sale_lines as line on receipt.sale_id = line.sale_id
+    from affected_receipts as affected
+    inner join core.sale_lines as line on affected.sale_id = line.sale_id
     group by line.sale_id, line.product_id, line.currency_code
 ) as item
 inner join affected_receipts as receipt on item.sale_id = receipt.sale_id

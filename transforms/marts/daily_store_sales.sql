@@ -61,5 +61,17 @@ select
     coalesce(items.unknown_amount_line_count, 0) as unknown_amount_line_count
 from receipts
 inner join core.stores as stores on receipts.store_id = stores.store_id
-left join customers using (business_date, store_id, source, channel, currency_code)
-left join items using (business_date, store_id, source, channel, currency_code)
+left join customers
+    on
+        receipts.business_date = customers.business_date
+        and receipts.store_id = customers.store_id
+        and receipts.source = customers.source
+        and receipts.channel = customers.channel
+        and receipts.currency_code = customers.currency_code
+left join items
+    on
+        receipts.business_date = items.business_date
+        and receipts.store_id = items.store_id
+        and receipts.source = items.source
+        and receipts.channel = items.channel
+        and receipts.currency_code = items.currency_code
