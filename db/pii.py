@@ -16,7 +16,7 @@ from typing import Any, Literal
 import yaml
 from psycopg2 import sql
 from psycopg2.extensions import cursor as PgCursor  # the driver's own name is too plain
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from panpan.errors import SettingsError
 
@@ -61,11 +61,23 @@ class Relation:
         return sql.Identifier(self.schema, self.name)
 
 
-class Catalogue(BaseModel):
-    """The file: classes by column name, exceptions by table, masks by column name."""
+class Retention(BaseModel):
+    """Days each class is kept; None: without end. Only what names a customer can be taken away and figures stay."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    none: None
+    indirect: None
+    direct: PositiveInt | None
+    secret: None
+
+
+class Catalogue(BaseModel):
+    """The file: days each class is kept, classes by column name, exceptions by table, masks by column name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    retention: Retention
     masks: Mapping[str, Mask]
     columns: Mapping[PiiClass, Sequence[str]]
     tables: Mapping[str, Mapping[str, PiiClass]]

@@ -4612,7 +4612,7 @@ CREATE VIEW masked.employees AS
     job_title,
     started_on,
     source,
-    source_employee_id,
+    regexp_replace(source_employee_id, '(\w)\w*'::text, '\1.'::text, 'g'::text) AS source_employee_id,
     raw_id,
     load_id,
     valid_from,
@@ -4622,6 +4622,28 @@ CREATE VIEW masked.employees AS
    FROM core.employees;
 
 COMMENT ON VIEW masked.employees IS 'The rows of core.employees, with what names a person masked. Made from db/pii.yaml.';
+
+CREATE VIEW masked.payments AS
+ SELECT sale_id,
+    payment_number,
+    method,
+    card_brand,
+        CASE
+            WHEN (card_last_digits IS NOT NULL) THEN '***'::text
+            ELSE NULL::text
+        END AS card_last_digits,
+    amount,
+    currency_code,
+    source_payment_id,
+    raw_id,
+    load_id,
+    valid_from,
+    known_from,
+    change_cause,
+    rule_version
+   FROM core.payments;
+
+COMMENT ON VIEW masked.payments IS 'The rows of core.payments, with what names a person masked. Made from db/pii.yaml.';
 
 CREATE VIEW masked.sale_lines AS
  SELECT sale_id,
@@ -5018,11 +5040,11 @@ COMMENT ON COLUMN ops.erasures.customer_id IS 'The customer, by the id that stay
 
 COMMENT ON COLUMN ops.erasures.erased_at IS 'When it was done.';
 
-COMMENT ON COLUMN ops.erasures.erased_by IS 'Who did it.';
+COMMENT ON COLUMN ops.erasures.erased_by IS 'Who did it; retention: the worker, as the time of db/pii.yaml was over.';
 
 COMMENT ON COLUMN ops.erasures.reason IS 'Why, in the words of who did it; must not name the customer.';
 
-COMMENT ON COLUMN ops.erasures.counts IS 'What was changed: records, documents, files, rows by kind.';
+COMMENT ON COLUMN ops.erasures.counts IS 'What was changed: records, documents, files, rows by kind; of all together that were erased at once.';
 
 COMMENT ON COLUMN ops.erasures.places_left IS 'Places where the scan afterwards still found a value of the person; 0 is the proof.';
 
@@ -6910,8 +6932,6 @@ GRANT SELECT(started_on) ON TABLE core.employees TO web;
 
 GRANT SELECT(source) ON TABLE core.employees TO web;
 
-GRANT SELECT(source_employee_id) ON TABLE core.employees TO web;
-
 GRANT SELECT(raw_id) ON TABLE core.employees TO web;
 
 GRANT SELECT(load_id) ON TABLE core.employees TO web;
@@ -6931,7 +6951,32 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.inventory TO transformer;
 GRANT SELECT ON TABLE core.inventory TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.payments TO transformer;
-GRANT SELECT ON TABLE core.payments TO web;
+
+GRANT SELECT(sale_id) ON TABLE core.payments TO web;
+
+GRANT SELECT(payment_number) ON TABLE core.payments TO web;
+
+GRANT SELECT(method) ON TABLE core.payments TO web;
+
+GRANT SELECT(card_brand) ON TABLE core.payments TO web;
+
+GRANT SELECT(amount) ON TABLE core.payments TO web;
+
+GRANT SELECT(currency_code) ON TABLE core.payments TO web;
+
+GRANT SELECT(source_payment_id) ON TABLE core.payments TO web;
+
+GRANT SELECT(raw_id) ON TABLE core.payments TO web;
+
+GRANT SELECT(load_id) ON TABLE core.payments TO web;
+
+GRANT SELECT(valid_from) ON TABLE core.payments TO web;
+
+GRANT SELECT(known_from) ON TABLE core.payments TO web;
+
+GRANT SELECT(change_cause) ON TABLE core.payments TO web;
+
+GRANT SELECT(rule_version) ON TABLE core.payments TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.products TO transformer;
 GRANT SELECT ON TABLE core.products TO web;
@@ -7378,8 +7423,6 @@ GRANT SELECT(started_on) ON TABLE core_history.employees_versions TO web;
 
 GRANT SELECT(source) ON TABLE core_history.employees_versions TO web;
 
-GRANT SELECT(source_employee_id) ON TABLE core_history.employees_versions TO web;
-
 GRANT SELECT(raw_id) ON TABLE core_history.employees_versions TO web;
 
 GRANT SELECT(load_id) ON TABLE core_history.employees_versions TO web;
@@ -7410,8 +7453,6 @@ GRANT SELECT(started_on) ON TABLE core_history.employees TO web;
 
 GRANT SELECT(source) ON TABLE core_history.employees TO web;
 
-GRANT SELECT(source_employee_id) ON TABLE core_history.employees TO web;
-
 GRANT SELECT(raw_id) ON TABLE core_history.employees TO web;
 
 GRANT SELECT(load_id) ON TABLE core_history.employees TO web;
@@ -7439,8 +7480,6 @@ GRANT SELECT(job_title) ON TABLE core_asof.employees TO web;
 GRANT SELECT(started_on) ON TABLE core_asof.employees TO web;
 
 GRANT SELECT(source) ON TABLE core_asof.employees TO web;
-
-GRANT SELECT(source_employee_id) ON TABLE core_asof.employees TO web;
 
 GRANT SELECT(raw_id) ON TABLE core_asof.employees TO web;
 
@@ -7473,13 +7512,102 @@ GRANT SELECT ON TABLE core_asof.inventory TO transformer;
 GRANT SELECT ON TABLE core_asof.inventory TO web;
 
 GRANT SELECT,INSERT ON TABLE core_history.payments_versions TO transformer;
-GRANT SELECT ON TABLE core_history.payments_versions TO web;
+
+GRANT SELECT(sale_id) ON TABLE core_history.payments_versions TO web;
+
+GRANT SELECT(payment_number) ON TABLE core_history.payments_versions TO web;
+
+GRANT SELECT(method) ON TABLE core_history.payments_versions TO web;
+
+GRANT SELECT(card_brand) ON TABLE core_history.payments_versions TO web;
+
+GRANT SELECT(amount) ON TABLE core_history.payments_versions TO web;
+
+GRANT SELECT(currency_code) ON TABLE core_history.payments_versions TO web;
+
+GRANT SELECT(source_payment_id) ON TABLE core_history.payments_versions TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_history.payments_versions TO web;
+
+GRANT SELECT(load_id) ON TABLE core_history.payments_versions TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_history.payments_versions TO web;
+
+GRANT SELECT(known_from) ON TABLE core_history.payments_versions TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_history.payments_versions TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_history.payments_versions TO web;
+
+GRANT SELECT(valid_to) ON TABLE core_history.payments_versions TO web;
+
+GRANT SELECT(known_to) ON TABLE core_history.payments_versions TO web;
+
+GRANT SELECT(closed_cause) ON TABLE core_history.payments_versions TO web;
+
+GRANT SELECT(known_during) ON TABLE core_history.payments_versions TO web;
 
 GRANT SELECT ON TABLE core_history.payments TO transformer;
-GRANT SELECT ON TABLE core_history.payments TO web;
+
+GRANT SELECT(sale_id) ON TABLE core_history.payments TO web;
+
+GRANT SELECT(payment_number) ON TABLE core_history.payments TO web;
+
+GRANT SELECT(method) ON TABLE core_history.payments TO web;
+
+GRANT SELECT(card_brand) ON TABLE core_history.payments TO web;
+
+GRANT SELECT(amount) ON TABLE core_history.payments TO web;
+
+GRANT SELECT(currency_code) ON TABLE core_history.payments TO web;
+
+GRANT SELECT(source_payment_id) ON TABLE core_history.payments TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_history.payments TO web;
+
+GRANT SELECT(load_id) ON TABLE core_history.payments TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_history.payments TO web;
+
+GRANT SELECT(known_from) ON TABLE core_history.payments TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_history.payments TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_history.payments TO web;
+
+GRANT SELECT(valid_to) ON TABLE core_history.payments TO web;
+
+GRANT SELECT(known_to) ON TABLE core_history.payments TO web;
+
+GRANT SELECT(closed_cause) ON TABLE core_history.payments TO web;
 
 GRANT SELECT ON TABLE core_asof.payments TO transformer;
-GRANT SELECT ON TABLE core_asof.payments TO web;
+
+GRANT SELECT(sale_id) ON TABLE core_asof.payments TO web;
+
+GRANT SELECT(payment_number) ON TABLE core_asof.payments TO web;
+
+GRANT SELECT(method) ON TABLE core_asof.payments TO web;
+
+GRANT SELECT(card_brand) ON TABLE core_asof.payments TO web;
+
+GRANT SELECT(amount) ON TABLE core_asof.payments TO web;
+
+GRANT SELECT(currency_code) ON TABLE core_asof.payments TO web;
+
+GRANT SELECT(source_payment_id) ON TABLE core_asof.payments TO web;
+
+GRANT SELECT(raw_id) ON TABLE core_asof.payments TO web;
+
+GRANT SELECT(load_id) ON TABLE core_asof.payments TO web;
+
+GRANT SELECT(valid_from) ON TABLE core_asof.payments TO web;
+
+GRANT SELECT(known_from) ON TABLE core_asof.payments TO web;
+
+GRANT SELECT(change_cause) ON TABLE core_asof.payments TO web;
+
+GRANT SELECT(rule_version) ON TABLE core_asof.payments TO web;
 
 GRANT SELECT,INSERT ON TABLE core_history.products_versions TO transformer;
 GRANT SELECT ON TABLE core_history.products_versions TO web;
@@ -7863,6 +7991,9 @@ GRANT SELECT ON TABLE masked.customers TO web;
 
 GRANT SELECT ON TABLE masked.employees TO bi;
 GRANT SELECT ON TABLE masked.employees TO web;
+
+GRANT SELECT ON TABLE masked.payments TO bi;
+GRANT SELECT ON TABLE masked.payments TO web;
 
 GRANT SELECT ON TABLE masked.sale_lines TO bi;
 GRANT SELECT ON TABLE masked.sale_lines TO web;

@@ -33,6 +33,7 @@ from transforms.goals import refresh_goals
 from transforms.periods import business_today
 from transforms.quality.watch import Watch
 from transforms.reconcile import refresh as refresh_reconciliations
+from transforms.retention import anonymise_due
 from transforms.run import discard_unpublished, run
 
 log = logging.getLogger("panpan.worker")
@@ -41,6 +42,7 @@ GOAL_SECONDS = 3600  # a goal's file may have changed
 DEFINITION_SECONDS = 300
 SCORE_SECONDS = 6 * 3600
 RECONCILE_SECONDS = 3600
+RETENTION_SECONDS = 24 * 3600
 CHECK_SECONDS = 900  # silence is noticed though nothing arrives that would wake the transform
 
 
@@ -79,11 +81,14 @@ class Worker:
                 next_run_time=datetime.now(UTC),
             )
         # In 10 minutes, not at once: a first backup or report is due immediately and would run into the first loads.
-        for name, job in (("backups", self._daily_backup), ("reports", self._send_reports)):
+        later = [("backups", self._daily_backup, 300), ("reports", self._send_reports, 300)]
+        if self._settings.pii_retention:
+            later.append(("retention", self._anonymise, RETENTION_SECONDS))
+        for name, job, seconds in later:
             self._scheduler.add_job(
                 guarded(name, job),
                 "interval",
-                seconds=300,
+                seconds=seconds,
                 id=name,
                 coalesce=True,
                 max_instances=1,
@@ -174,6 +179,11 @@ class Worker:
         """Where two systems differ, when something new has arrived."""
         if made := refresh_reconciliations(self._settings, business_today(self._settings)):
             log.info("reconciliation: comparisons=%d", made)
+
+    def _anonymise(self) -> None:
+        """Let those go whose time is over."""
+        for erasure in anonymise_due(self._settings, datetime.now(UTC), by="retention"):
+            log.info("retention: customers=%d places_left=%d", len(erasure.customers), len(erasure.places))
 
     def _daily_backup(self) -> None:
         """Make, prove, copy and prune when the ledger shows none since the hour; does nothing otherwise."""

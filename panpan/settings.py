@@ -173,6 +173,10 @@ class Settings(BaseSettings):
     )
     web_url: str | None = Field(None, description="address of our own pages as readers use it; unset: this machine's")
 
+    pii_retention: bool = Field(
+        False, description="whether the worker anonymises customers not heard of for the period of db/pii.yaml"
+    )
+
     ask_rewriter_url: str | None = Field(
         None,
         description="address (ending in /v1) of a language model that may rewrite questions it is never told the "

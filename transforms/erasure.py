@@ -11,14 +11,14 @@ from __future__ import annotations
 import io
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
 from psycopg2 import sql
 from psycopg2.extensions import cursor as PgCursor  # the driver's own name is too plain
-from psycopg2.extras import Json
+from psycopg2.extras import Json, execute_values
 from pyarrow import parquet
 
 from db.connection import connect
@@ -41,22 +41,31 @@ QUOTING = (("load_requests", "fault"), ("load_requests", "body"), ("workflow_err
 
 @dataclass
 class Erasure:
-    """What an erasure did, or would do: the receipt's facts. places: where a value was still found afterwards."""
+    """
+    What an erasure did, or would do: the receipts' facts. customers: one id per person; records: all theirs, as
+    source:id; places: where a value was still found afterwards; receipts: numbers in ops.erasures.
+    """
 
-    customer_id: str
+    customers: list[str]
     records: list[str]
     counts: Counter[str] = field(default_factory=Counter)
     places: list[str] = field(default_factory=list)
-    erasure_id: int | None = None
+    receipts: list[int] = field(default_factory=list)
     backups_until: date | None = None
 
 
-@dataclass
-class _Person:
-    ids: list[str]  # the one asked for first
+@dataclass(frozen=True)
+class Person:
+    """Whom the sources tell of: customer ids, records as (source, id), values, and keys the person is known by."""
+
+    ids: list[str]
     records: list[tuple[str, str]]
     values: set[str]
     keys: set[tuple[str, str, str]]
+
+
+# Gives the persons to erase, while no transform can change who is who.
+FindPersons = Callable[[PgCursor], list[Person]]
 
 
 def erase(settings: Settings, customer: str, *, by: str, reason: str, dry_run: bool = False) -> Erasure:
@@ -66,32 +75,46 @@ def erase(settings: Settings, customer: str, *, by: str, reason: str, dry_run: b
     dry_run: only count. No transform runs meanwhile.
     Errors: UsageError when there is no such customer, or the reason names it.
     """
-    contracts = load_contracts(settings.own_contracts)
-    with connect(settings, "owner") as connection, connection.cursor() as cursor:
-        cursor.execute("select pg_advisory_xact_lock(%s)", (LOCK_KEY,))
+
+    def find(cursor: PgCursor) -> list[Person]:
         person = _find(cursor, customer)
         if any(value.casefold() in f"{reason} {by}".casefold() for value in person.values):
             raise UsageError("the reason names the customer", cause="the receipt is kept", next="say it without a name")
-        done = Erasure(person.ids[0], [f"{source}:{number}" for source, number in sorted(person.records)])
+        return [person]
+
+    return erase_persons(settings, find, by=by, reason=reason, dry_run=dry_run)
+
+
+def erase_persons(settings: Settings, find: FindPersons, *, by: str, reason: str, dry_run: bool = False) -> Erasure:
+    """Erase some persons together: everything received is read once, and each has a receipt of its own."""
+    contracts = load_contracts(settings.own_contracts)
+    with connect(settings, "owner") as connection, connection.cursor() as cursor:
+        cursor.execute("select pg_advisory_xact_lock(%s)", (LOCK_KEY,))
+        persons = find(cursor)
+        done = Erasure([each.ids[0] for each in persons], [name for each in persons for name in _named(each.records)])
+        if not persons:
+            return done
         salt = _salt(cursor)
-        hashes = frozenset(key_hash(salt, *key) for key in person.keys)
+        hashes = frozenset(key_hash(salt, *key) for person in persons for key in person.keys)
+        values = {value for person in persons for value in person.values}
         for source, contract in contracts.items():
             found = redact_source(connection, settings, Keys(salt, hashes, source), contract, dry_run=dry_run)
             done.counts += found.counts
-            person.values |= {value for value in found.values if len(value) >= SHORTEST and not is_date(value)}
+            values |= {value for value in found.values if len(value) >= SHORTEST and not is_date(value)}
         if dry_run:
             connection.rollback()
             return done
-        _erase_core(cursor, person, done)
-        _erase_quotes(cursor, person.values, done)
+        _erase_core(cursor, persons, done)
+        _erase_quotes(cursor, values, done)
         done.backups_until = _backups_until(settings)
-        _write_receipt(cursor, done, by, reason, salt, person.keys)
-    _erase_runs_of_n8n(settings, person.values, done)
-    done.places = places_of(settings, _distinctive(settings, person))
+        for person in persons:
+            done.receipts.append(_write_receipt(cursor, person, done, by, reason, salt))
+    _erase_runs_of_n8n(settings, values, done)
+    done.places = places_of(settings, values - _values_of_others(settings, persons))
     with connect(settings, "owner") as connection, connection.cursor() as cursor:
         cursor.execute(
-            "update ops.erasures set places_left = %s, counts = %s where erasure_id = %s",
-            (len(done.places), Json(dict(done.counts)), done.erasure_id),
+            "update ops.erasures set places_left = %s, counts = %s where erasure_id = any (%s)",
+            (len(done.places), Json(dict(done.counts)), done.receipts),
         )
     return done
 
@@ -99,30 +122,67 @@ def erase(settings: Settings, customer: str, *, by: str, reason: str, dry_run: b
 # --- who it is ----------------------------------------------------------------------------------------------
 
 
-def _find(cursor: PgCursor, customer: str) -> _Person:
-    """The customer, and every record in any source that has its mail, phone or card: sources may not be matched."""
+def _find(cursor: PgCursor, customer: str) -> Person:
     source, _, number = customer.rpartition(":")
     cursor.execute(
         "select distinct customer_id::text from core_history.customer_sources"
         " where customer_id::text = %s or (source, source_customer_id) = (%s, %s)",
         (customer, source, number),
     )
-    found = [customer_id for (customer_id,) in cursor.fetchall()]
+    found = {customer_id for (customer_id,) in cursor.fetchall()}
     if not found:
         raise UsageError(f"there is no customer {customer!r}", next="name it by its id, or as source:id")
-    keys = {(kind, plain_key(kind, value)) for kind, value in _told(cursor, found) if kind}
-    ids = _bearers(cursor, {key for key in keys if key[1]}) | set(found)
+    ids = {each for group in same_persons(cursor) if found & group for each in group}
+    return person_of(cursor, sorted(ids, key=lambda each: (each not in found, each)))
+
+
+def same_persons(cursor: PgCursor) -> list[set[str]]:
+    """
+    All customer ids, those of one person together: they share a record, a mail, a phone or a card, if only by way of
+    others. Sources may not be matched, and what one is known by again must not be another's.
+    """
+    cursor.execute(
+        "select distinct crosswalk.customer_id::text, crosswalk.source, crosswalk.source_customer_id, fact.attribute,"
+        " fact.value from core_history.customer_sources as crosswalk left join core_history.customer_facts as fact"
+        " on crosswalk.source = fact.source and crosswalk.source_customer_id = fact.source_customer_id"
+        " and fact.attribute = any (%s)",
+        (list(KINDS),),
+    )
+    groups: dict[str, set[str]] = {}
+    bearers: dict[tuple[str, str], str] = {}
+    for customer_id, source, number, attribute, value in cursor.fetchall():
+        keys = [("id", f"{source}:{number}")]
+        if attribute and (plain := plain_key(KINDS[attribute], value)):
+            keys.append((attribute, plain))
+        for key in keys:
+            _join(groups, customer_id, bearers.setdefault(key, customer_id))
+    return list({id(group): group for group in groups.values()}.values())
+
+
+def _join(groups: dict[str, set[str]], one: str, other: str) -> None:
+    """Make the groups of two ids one; the smaller goes into the larger."""
+    small, large = sorted((groups.setdefault(one, {one}), groups.setdefault(other, {other})), key=len)
+    if small is not large:
+        large |= small
+        groups.update(dict.fromkeys(small, large))
+
+
+def person_of(cursor: PgCursor, ids: list[str]) -> Person:
+    """What is and was known of the person of some customer ids; the first is the one that is named."""
     cursor.execute(
         "select distinct source, source_customer_id from core_history.customer_sources"
         " where customer_id::text = any (%s)",
-        (list(ids),),
+        (ids,),
     )
     records = sorted(cursor.fetchall())
-    told = _told(cursor, list(ids))
+    told = _told(cursor, ids)
     known_by = {(kind, "", plain_key(kind, value)) for kind, value in told if kind and plain_key(kind, value)}
     known_by |= {("id", source, number) for source, number in records}
-    values = {value for _, value in told if len(value) >= SHORTEST}
-    return _Person(sorted(ids, key=lambda each: each not in found), records, values, known_by)
+    return Person(ids, records, {value for _, value in told if len(value) >= SHORTEST}, known_by)
+
+
+def _named(records: list[tuple[str, str]]) -> list[str]:
+    return [f"{source}:{number}" for source, number in records]
 
 
 def _told(cursor: PgCursor, ids: list[str]) -> list[tuple[str, str]]:
@@ -139,21 +199,6 @@ def _told(cursor: PgCursor, ids: list[str]) -> list[tuple[str, str]]:
     return [(KINDS.get(attribute, ""), value) for attribute, value in cursor.fetchall()]
 
 
-def _bearers(cursor: PgCursor, keys: set[tuple[str, str]]) -> set[str]:
-    """The customers that have one of some keys."""
-    cursor.execute(
-        "select crosswalk.customer_id::text, fact.attribute, fact.value from core_history.customer_facts as fact"
-        " inner join core_history.customer_sources as crosswalk using (source, source_customer_id)"
-        " where fact.attribute = any (%s)",
-        (list(KINDS),),
-    )
-    return {
-        customer_id
-        for customer_id, attribute, value in cursor
-        if (KINDS[attribute], plain_key(KINDS[attribute], value)) in keys
-    }
-
-
 def _salt(cursor: PgCursor) -> bytes:
     cursor.execute("select salt from ops.erased_keys limit 1")
     found = cursor.fetchall()
@@ -163,13 +208,15 @@ def _salt(cursor: PgCursor) -> bytes:
 # --- the model, and what quotes it --------------------------------------------------------------------------
 
 
-def _erase_core(cursor: PgCursor, person: _Person, done: Erasure) -> None:
-    records = {"sources": [source for source, _ in person.records], "numbers": [number for _, number in person.records]}
+def _erase_core(cursor: PgCursor, persons: list[Person], done: Erasure) -> None:
+    found = [record for person in persons for record in person.records]
+    records = {"sources": [source for source, _ in found], "numbers": [number for _, number in found]}
     theirs = "(source, source_customer_id) in (select * from unnest(%(sources)s::text[], %(numbers)s::text[]))"
     others = (
         "(other_source, other_source_customer_id) in (select * from unnest(%(sources)s::text[], %(numbers)s::text[]))"
     )
-    values = {"ids": person.ids, "attributes": [*ATTRIBUTES, "name_and_postcode"], **records}
+    ids = [each for person in persons for each in person.ids]
+    values = {"ids": ids, "attributes": [*ATTRIBUTES, "name_and_postcode"], **records}
     sales = "sale_id in (select sale_id from core_history.sales where customer_id::text = any (%(ids)s))"
     statements = [
         (
@@ -192,12 +239,12 @@ def _erase_core(cursor: PgCursor, person: _Person, done: Erasure) -> None:
         "update core.customer_match_decisions set reason = %s where record = any (%s) or others && %s",
         (GONE, done.records, done.records),
     )
-    if len(done.records) > 1:  # nothing else would say any more that these are one person
-        cursor.execute(
-            "insert into core.customer_match_decisions (is_same, record, others, reason, decided_by)"
-            " values (true, %s, %s, 'as it was before the erasure', 'erasure')",
-            (done.records[0], done.records[1:]),
-        )
+    execute_values(  # nothing else would say any more that these are one person
+        cursor,
+        "insert into core.customer_match_decisions (is_same, record, others, reason, decided_by) values %s",
+        [(first, rest) for first, *rest in (_named(person.records) for person in persons) if rest],
+        "(true, %s, %s, 'as it was before the erasure', 'erasure')",
+    )
 
 
 def _erase_quotes(cursor: PgCursor, values: set[str], done: Erasure) -> None:
@@ -239,36 +286,33 @@ def _backups_until(settings: Settings) -> date:
     return date.fromordinal(today.toordinal() + days + 1)
 
 
-def _write_receipt(
-    cursor: PgCursor, done: Erasure, by: str, reason: str, salt: bytes, keys: set[tuple[str, str, str]]
-) -> None:
+def _write_receipt(cursor: PgCursor, person: Person, done: Erasure, by: str, reason: str, salt: bytes) -> int:
     cursor.execute(
         "insert into ops.erasures (customer_id, erased_by, reason, counts, places_left, backups_until)"
         " values (%s, %s, %s, %s, -1, %s) returning erasure_id",
-        (done.customer_id, by, reason, Json(dict(done.counts)), done.backups_until),
+        (person.ids[0], by, reason, Json(dict(done.counts)), done.backups_until),
     )
-    [(done.erasure_id,)] = cursor.fetchall()
-    for kind, source, value in sorted(keys):
-        cursor.execute(
-            "insert into ops.erased_keys (source, kind, salt, key_hash, erasure_id) values (%s, %s, %s, %s, %s)"
-            " on conflict do nothing",
-            (source, kind, salt, key_hash(salt, kind, source, value), done.erasure_id),
-        )
+    [(erasure_id,)] = cursor.fetchall()
+    execute_values(
+        cursor,
+        "insert into ops.erased_keys (source, kind, salt, key_hash, erasure_id) values %s on conflict do nothing",
+        [(source, kind, salt, key_hash(salt, kind, source, value), erasure_id) for kind, source, value in person.keys],
+    )
+    return int(erasure_id)
 
 
 # --- the proof ----------------------------------------------------------------------------------------------
 
 
-def _distinctive(settings: Settings, person: _Person) -> set[str]:
-    """The person's values that nobody else bears."""
+def _values_of_others(settings: Settings, persons: list[Person]) -> set[str]:
+    """What customers who stay are called and reached by; found again, it tells nothing of the erased."""
     with connect(settings, "owner") as connection, connection.cursor() as cursor:
         cursor.execute(
             "select full_name, email, phone, loyalty_card from core_history.customers"
             " where not customer_id::text = any (%s)",
-            (person.ids,),
+            ([each for person in persons for each in person.ids],),
         )
-        shared = {value for row in cursor.fetchall() for value in row if value}
-    return person.values - shared
+        return {value for row in cursor.fetchall() for value in row if value}
 
 
 def places_of(settings: Settings, values: set[str]) -> list[str]:

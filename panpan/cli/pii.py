@@ -1,21 +1,24 @@
 """
-Commands about personal data: pii list, erase.
+Commands about personal data: pii list, erase, retention.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from db.connection import connect
-from db.pii import classified
+from db.pii import CLASSES, classified, load_catalogue
 from panpan.cli import output
 from panpan.cli.options import AsJson, Home
 from panpan.errors import CheckFailed
 from panpan.settings import load_settings
 from transforms.erasure import counts_in_words
 from transforms.erasure import erase as erase_customer
+from transforms.retention import anonymise_due, find_due
 
 commands = typer.Typer(name="pii", help="Personal data: where it is, and how it goes.", no_args_is_help=True)
 
@@ -76,10 +79,10 @@ def erase(
     with output.step("looking through everything received"):
         done = erase_customer(settings, customer.removeprefix("customer:"), by=who, reason=why, dry_run=dry_run)
     facts = {
-        "customer": done.customer_id,
+        "customer": done.customers[0],
         "records": done.records,
         "erased": not dry_run,
-        "erasure": done.erasure_id,
+        "erasure": next(iter(done.receipts), None),
         "counts": dict(done.counts),
         "places_left": done.places,
         "backups_until": done.backups_until,
@@ -94,9 +97,55 @@ def erase(
             output.results.print(f"still there: {place}", highlight=False)
         if not dry_run:
             output.results.print(
-                f"erasure {done.erasure_id}: {len(done.places)} places left; older backups hold the customer until"
+                f"erasure {facts['erasure']}: {len(done.places)} places left; older backups hold the customer until"
                 f" {done.backups_until}, unless you remove them",
                 highlight=False,
             )
     if done.places:
+        raise typer.Exit(CheckFailed.exit_code)
+
+
+@commands.command("retention")
+def retention(
+    apply: Annotated[bool, typer.Option("--apply", help="Anonymise those whose time is over.")] = False,
+    who: Annotated[str | None, typer.Option("--who", help="Who applies it; needed with --apply.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Say how long each class of personal data is kept, and whose time is over; with --apply they are anonymised.
+
+    The worker does it each day when PANPAN_PII_RETENTION is true. A value still found ends with exit code 3.
+    Example: panpan pii retention --apply --who Ada
+    """
+    if apply and not who:
+        raise typer.BadParameter("say who applies it", param_hint="--who")
+    settings = load_settings(home=home)
+    now = datetime.now(UTC)
+    due = find_due(settings, now)
+    done = []
+    if apply and due.persons:
+        with output.step(f"anonymising {len(due.persons)} customers"):
+            done = anonymise_due(settings, now, by=who or "")
+    periods = load_catalogue().retention.model_dump()
+    counts = sum((each.counts for each in done), Counter[str]())
+    places = sorted({place for each in done for place in each.places})
+    if as_json:
+        facts = {
+            "days": periods,
+            "cutoff": due.cutoff,
+            "due": [ids[0] for ids in due.persons],
+            "erasures": [number for each in done for number in each.receipts],
+            "counts": dict(counts),
+            "places_left": places,
+            "worker": settings.pii_retention,
+        }
+        output.print_json(facts, ok=not places)
+    else:
+        kept = {name: f"{days} days" if days else "without end" for name, days in periods.items()}
+        output.print_table("kept", ["class", "kept"], [[name, kept[name]] for name in CLASSES])
+        output.results.print(f"past their time: {len(due.persons)} customers", highlight=False)
+        for line in [*counts_in_words(counts), *(f"still there: {place}" for place in places)]:
+            output.results.print(line, highlight=False)
+    if places:
         raise typer.Exit(CheckFailed.exit_code)

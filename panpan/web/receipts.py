@@ -30,6 +30,7 @@ from panpan.local.workflows import read_workflows
 from panpan.settings import Settings
 from transforms.compiler import Query, compile_query
 from transforms.lineage import Document, RawRecord, read_record
+from transforms.masking import mask_payload, mask_value
 from transforms.metrics import find_metric
 from transforms.periods import FIRST, LAST, spelled
 from transforms.reconcile import COMPARISONS
@@ -47,21 +48,6 @@ WORDS = {
     "stock of a month": "Stock of months",
     "stock movement": "Stock movements",
 }
-# Columns of contracts that say who somebody is or where they live, and received names that do when no contract reads
-# them. Free texts may name somebody too.
-PERSONAL = re.compile(
-    r"name|e-?mail|phone|mobile|address|street|postal|zip\b|birth|gender|loyalty|suffix|last_digits|note|comment"
-    r"|recipient|reference id|employee",
-    re.IGNORECASE,
-)
-# What only looks personal: names of things, and the ids a trace is followed by.
-THINGS = re.compile(
-    r"^(product|store|supplier|item|device|category|variation|source|file|workflow)[ _.]?name$|product_name"
-    r"|^price point name$|line_items\..*name|^name$",
-    re.IGNORECASE,
-)
-PEOPLE = ("customers", "employees")
-SHOWN_WHOLE = re.compile(r"^(customer|pos_customer|customer_id|stage|is_deleted)$")
 
 
 @dataclass(frozen=True)
@@ -362,11 +348,20 @@ def raw_view(settings: Settings, raw_id: str) -> RecordView:
             (record.raw_id,),
         )
         receipts = tuple((f"/receipts/sale/{row['sale_id']}", row["name"]) for row in cursor.fetchall())
-    received = tuple(_shown(record, name, value) for name, value in _flat(record.payload))
+    place = (record.document.source, record.entity.entity)
+    shown = mask_payload(*place, record.payload, settings.own_contracts)
+    received = tuple(
+        _shown(name, value, masked)
+        for (name, value), (_, masked) in zip(_flat(record.payload), _flat(shown), strict=True)
+    )
     typed_rows = _typed_rows(settings, record)
     typed = tuple(
-        _shown(record, f"{name} ({place})" if len(typed_rows) > 1 else name, value, column=name)
-        for place, row in enumerate(typed_rows, start=1)
+        _shown(
+            f"{name} ({number})" if len(typed_rows) > 1 else name,
+            value,
+            mask_value(*place, name, value, settings.own_contracts),
+        )
+        for number, row in enumerate(typed_rows, start=1)
         for name, value in row.items()
         if value is not None and name not in ("raw_id", "load_id", "document_id")
     )
@@ -417,24 +412,9 @@ def _typed_rows(settings: Settings, record: RawRecord) -> list[dict[str, Any]]:
     return rows
 
 
-def _shown(record: RawRecord, name: str, value: Any, column: str | None = None) -> tuple[str, str, bool]:
-    """Name, text as the page shows it, and whether it was masked."""
-    text = "" if value is None else str(value)
-    if text and is_personal(record, column or name):
-        return name, "•••", True
-    return name, text, False
-
-
-def is_personal(record: RawRecord, name: str) -> bool:
-    """Whether a received or typed value says who somebody is. What no contract reads of people is taken to do so."""
-    plain = re.sub(r"\.\d+(?=\.|$)", "", name)
-    ours = {received: column for column, reading in record.entity.columns.items() for received in reading.received}
-    column = ours.get(name) or ours.get(plain) or (name if name in record.entity.columns else None)
-    if column:
-        return bool(PERSONAL.search(column)) and not THINGS.search(column)
-    if record.entity.kind in PEOPLE:
-        return not SHOWN_WHOLE.search(name)
-    return bool(PERSONAL.search(plain)) and not THINGS.search(plain)
+def _shown(name: str, value: Any, masked: Any) -> tuple[str, str, bool]:
+    """Name, text as the page shows it, and whether something of it is hidden."""
+    return name, "" if masked is None else str(masked), masked != value
 
 
 # --- cards ---------------------------------------------------------------------------------------------------

@@ -1,9 +1,13 @@
-"""A customer is erased from everything that is kept, figures stay, and no source brings the person back."""
+"""
+A customer is erased from everything that is kept, figures stay, and no source brings the person back: on request, or
+when nobody has heard of the customer for longer than db/pii.yaml allows.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from panpan.cli.app import app
-from panpan.errors import UsageError
+from panpan.errors import PanpanError, UsageError
+from panpan.scheduler import Worker
 from panpan.settings import Settings
 from transforms.erasure import erase, places_of
 from transforms.rebuild import rebuild
+from transforms.retention import SETTLING, anonymise_due, find_due
 from transforms.run import run
 
 Ask = Callable[..., list[tuple[Any, ...]]]
@@ -191,3 +197,133 @@ def test_the_command_reports_the_receipt_and_only_the_owner_could(shop: Settings
     for role in ("transformer", "web", "bi", "loader"):
         assert ask("select has_table_privilege(%s, 'raw_crm.documents', 'update')", role) == [(False,)]
         assert ask("select has_table_privilege(%s, 'ops.erasures', 'insert')", role) == [(False,)]
+
+
+# --- retention ----------------------------------------------------------------------------------------------
+
+STALE, RECENT = "2021-03-04", "2026-05-02"
+
+
+def in_five_weeks() -> datetime:
+    """Late enough for who came today to have settled."""
+    return datetime.now(UTC) + SETTLING + timedelta(days=5)
+
+
+def dated(text: str, day: str) -> str:
+    """A made-up document whose every moment is of one day."""
+    for each in ("2025-01-02", "2026-01-02", "2026-05-01", "2026-05-02"):
+        text = text.replace(each, day)
+    return text
+
+
+@pytest.fixture
+def old_shop(warehouse: Settings, deliver: Any) -> Settings:
+    """The shop, years ago; only Otto bought again since."""
+    deliver("crm", dated(contacts(), STALE), "contacts")
+    deliver("pos_api", dated(orders(), STALE), "orders")
+    deliver("coffee_chain", dated(CUSTOMERS_CSV, STALE).replace("2026-01-01", STALE))
+    deliver("pos_api", json.dumps({"orders": [order("O-3", "Otto Other", OTHER, 500)]}), "orders")
+    run(warehouse)
+    return warehouse
+
+
+def named(settings: Settings, now: datetime) -> set[str]:
+    return {customer_id for ids in find_due(settings, now).persons for customer_id in ids}
+
+
+def ids_of(ask: Ask, *records: str) -> set[str]:
+    rows = ask(
+        "select customer_id::text from core.customer_sources where source || ':' || source_customer_id = any (%s)",
+        list(records),
+    )
+    return {customer_id for (customer_id,) in rows}
+
+
+def test_who_was_not_heard_of_for_the_period_goes_and_who_bought_since_stays(old_shop: Settings, ask: Ask) -> None:
+    before = figures(ask)
+    silent = ids_of(ask, "crm:501", "coffee_chain:7", "pos_api:C-que")
+    assert places_of(old_shop, {EMAIL}), "the scan must be able to see"
+    assert named(old_shop, in_five_weeks()) == silent | ids_of(ask, "coffee_chain:9")
+
+    done = anonymise_due(old_shop, in_five_weeks(), by="retention")
+
+    assert [each.places for each in done] == [[]]
+    assert places_of(old_shop, VALUES | {"otto@shop.example"}) == []
+    assert figures(ask) == before
+    assert ask("select full_name, email from core.customers where email = %s", OTHER) == [("Otto Other", OTHER)]
+    receipts = ask("select erased_by, reason, places_left from ops.erasures order by 1")
+    assert receipts == [("retention", "not heard of for 1096 days: db/pii.yaml", 0)] * 2
+
+
+def test_the_next_run_changes_nothing_and_no_source_brings_anybody_back(
+    old_shop: Settings, ask: Ask, deliver: Any, contents: Any
+) -> None:
+    anonymise_due(old_shop, in_five_weeks(), by="retention")
+    before, everything = figures(ask), contents("raw_pos", "raw_crm", "core", "core_history", "ops", settings=old_shop)
+
+    assert anonymise_due(old_shop, in_five_weeks(), by="retention") == []
+    assert contents("raw_pos", "raw_crm", "core", "core_history", "ops", settings=old_shop) == everything
+    deliver("crm", dated(contacts(), STALE).replace(f"{STALE}T10", f"{STALE}T11"), "contacts")
+    deliver("pos_api", dated(orders(), STALE).replace(f"{STALE}T10", f"{STALE}T11"), "orders")
+    run(old_shop)
+    rebuild(old_shop, compare_only=False)
+
+    assert places_of(old_shop, VALUES) == []
+    assert figures(ask) == before
+    assert named(old_shop, in_five_weeks()) == set()
+
+
+def test_a_word_of_any_source_or_a_kept_mail_keeps_the_whole_person(old_shop: Settings, ask: Ask, deliver: Any) -> None:
+    """What the stale record is known by is borne by a lively one, if only by way of a third: both stay."""
+    bridge = contact("601", "Another Name", "bridge@canary-post.example", PHONE)
+    lively = contact("602", "Third Name", "bridge@canary-post.example", None, RECENT)
+    deliver("crm", dated(json.dumps({"results": [bridge]}), STALE), "contacts")
+    deliver("crm", json.dumps({"results": [lively]}), "contacts")
+    run(old_shop)
+
+    assert named(old_shop, in_five_weeks()) == ids_of(ask, "coffee_chain:9")
+
+
+def test_who_came_only_now_is_left_until_the_past_of_the_tills_may_be_there(old_shop: Settings) -> None:
+    assert named(old_shop, datetime.now(UTC)) == set()
+    assert anonymise_due(old_shop, datetime.now(UTC), by="retention") == []
+
+
+def test_a_load_that_waits_may_tell_of_a_purchase_so_nobody_goes(old_shop: Settings, ask: Ask, deliver: Any) -> None:
+    deliver("pos_api", json.dumps({"orders": [order("O-4", NAME, EMAIL, 700)]}), "orders")
+
+    with pytest.raises(PanpanError, match="while loads wait"):
+        anonymise_due(old_shop, in_five_weeks(), by="retention")
+    run(old_shop)
+
+    assert named(old_shop, in_five_weeks()) == ids_of(ask, "coffee_chain:9")
+
+
+def test_retention_is_told_by_default_and_applied_when_asked_for(
+    old_shop: Settings, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return in_five_weeks()
+
+    monkeypatch.setattr("panpan.cli.pii.datetime", Later)
+    monkeypatch.setattr("panpan.scheduler.datetime", Later)
+    words = ["pii", "retention", "--json", "--home", str(old_shop.home)]
+
+    told = json.loads(CliRunner().invoke(app, words).stdout)
+    unsigned = CliRunner().invoke(app, [*words, "--apply"])
+    assert ask("select count(*) from ops.erasures") == [(0,)]
+    Worker(old_shop)._anonymise()
+    applied = json.loads(CliRunner().invoke(app, [*words, "--apply", "--who", "Ada"]).stdout)
+
+    assert (told["days"]["direct"], told["days"]["indirect"], len(told["due"]), told["worker"]) == (
+        1096,
+        None,
+        2,
+        False,
+    )
+    assert not [value for value in VALUES if value in json.dumps(told)]
+    assert unsigned.exit_code == 2
+    assert (applied["due"], applied["erasures"], applied["ok"]) == ([], [], True)
+    assert ask("select erased_by, count(*) from ops.erasures group by 1") == [("retention", 2)]

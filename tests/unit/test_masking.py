@@ -18,14 +18,26 @@ def test_every_column_a_contract_can_fill_is_classified() -> None:
     assert [name for name in sorted(names) if load_catalogue().class_of("contract", "", name) is None] == []
 
 
-def test_a_column_of_two_classes_is_refused(tmp_path: Any) -> None:
+KEPT = "{none: null, indirect: null, direct: 30, secret: null}"
+
+
+@pytest.mark.parametrize(
+    ("columns", "kept", "cause"),
+    [
+        ("{none: [email], direct: [email]}", KEPT, "classified twice: email"),
+        ("{none: []}", KEPT.replace("indirect: null", "indirect: 30"), "retention.indirect"),  # figures stand on ids
+        ("{none: []}", KEPT.replace("30", "0"), "retention.direct"),
+        ("{none: []}", "{none: null}", "retention.direct"),
+    ],
+)
+def test_a_catalogue_that_could_not_be_kept_to_is_refused(tmp_path: Any, columns: str, kept: str, cause: str) -> None:
     file = tmp_path / "pii.yaml"
-    file.write_text("masks: {}\ntables: {}\ncolumns: {none: [email], direct: [email]}\n", encoding="utf-8")
+    file.write_text(f"masks: {{}}\ntables: {{}}\ncolumns: {columns}\nretention: {kept}\n", encoding="utf-8")
 
     with pytest.raises(SettingsError) as caught:
         load_catalogue(file)
 
-    assert "email" in str(caught.value.cause)
+    assert cause in str(caught.value.cause)
 
 
 @pytest.mark.parametrize(
