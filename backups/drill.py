@@ -21,7 +21,7 @@ from backups.describe import describe, prepare
 from backups.errors import BackupError
 from backups.figures import Figure, differences, read_figures
 from backups.globals import apply_globals, create_database, read_globals
-from backups.key import BackupKey, read_key
+from backups.key import BackupKey, fingerprint, read_key
 from backups.ledger import Check, Entry, checks_as_json, entries, proven_sets, record
 from backups.manifest import FILE, Manifest, damaged_files, read_manifest
 from backups.stream import sha256_of
@@ -232,12 +232,13 @@ def compare_metrics(expected: dict[str, Figure], found: dict[str, Figure]) -> Ch
 
 def check_n8n_credentials(connection: object, manifest: Manifest, key: BackupKey) -> Check:
     """The restored credentials open with the key that was kept."""
-    if N8N_KEY not in key.application_keys:
+    kept = key.as_of(manifest.key_fingerprints).application_keys
+    if N8N_KEY not in kept:
         return Check(ok=False, found="the backup key holds no N8N_ENCRYPTION_KEY")
-    if manifest.key_fingerprints.get(N8N_KEY) != key.fingerprints()[N8N_KEY]:
+    if manifest.key_fingerprints.get(N8N_KEY) != fingerprint(N8N_KEY, kept[N8N_KEY]):
         return Check(ok=False, found="the backup key holds another N8N_ENCRYPTION_KEY than the set was made with")
     try:
-        opened = n8n_cipher.credentials(connection, key.application_keys[N8N_KEY])  # type: ignore[arg-type]
+        opened = n8n_cipher.credentials(connection, kept[N8N_KEY])  # type: ignore[arg-type]
     except BackupError as error:
         return Check(ok=False, found=error.message)
     return Check(ok=True, found=f"{len(opened)} decrypted")

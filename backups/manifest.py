@@ -93,7 +93,7 @@ def read_manifest(folder: Path, key: BackupKey) -> Manifest:
     try:
         sealed = json.loads(gzip.decompress(plain))
         content = str(sealed["manifest"])
-        is_ours = sealed["seal"] == key.seal(content.encode())
+        is_ours = key.sealed(content.encode(), str(sealed["seal"]))
         manifest = Manifest.model_validate_json(content)
     except (OSError, EOFError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise BackupError(f"the manifest of {folder.name} can't be read", cause=str(error)) from error

@@ -52,6 +52,9 @@ def credentials(connection: PgConnection, key: str) -> dict[str, dict[str, objec
     Errors: BackupError naming the first that does not open, and never a value.
     """
     with connection.cursor() as cursor:
+        cursor.execute("select pg_catalog.to_regclass('public.credentials_entity') is not null")
+        if cursor.fetchone() != (True,):
+            return {}  # n8n has never run
         cursor.execute("select id, name, data from public.credentials_entity order by id")
         rows = cursor.fetchall()
         cursor.execute("select pg_catalog.to_regclass('public.deployment_key') is not null")

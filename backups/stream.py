@@ -22,6 +22,7 @@ from backups.errors import BackupError
 from backups.key import BackupKey
 
 CHUNK = 2**20
+NO_KEY_FITS = "No matching keys"  # how the library says it
 
 
 @dataclass(frozen=True)
@@ -93,14 +94,20 @@ def decrypt(source: Any, target: Any, key: BackupKey, name: str) -> None:
     Errors: BackupError when the key is another one or the stream was changed or cut; BrokenPipeError passes.
     """
     try:
-        pyrage.decrypt_io(source, target, [x25519.Identity.from_str(key.identity)])
+        pyrage.decrypt_io(source, target, [x25519.Identity.from_str(each) for each in key.identities])
     except Exception as error:
         if "ipe" in str(error) and "roken" in str(error):
             raise BrokenPipeError from error
+        if NO_KEY_FITS in str(error):
+            raise BackupError(
+                f"{name} can't be decrypted: it was made with another key",
+                cause=f"none of the {len(key.identities)} keys in the key's file opens it",
+                next="use a copy of backup.key from when the set was made, or a later one: it holds the earlier too",
+            ) from error
         raise BackupError(
             f"{name} can't be decrypted",
-            cause=f"it was changed or cut, or belongs to another key ({error})",
-            next="use another set, or the key this set was made with",
+            cause=f"it was changed or cut ({error})",
+            next="use another set",
         ) from error
 
 

@@ -69,6 +69,26 @@ def migrate(settings: Settings, database: str | None = None) -> list[str]:
         return apply_pending(connection, migrations())
 
 
+def pending_over_data(settings: Settings) -> list[str]:
+    """
+    What `migrate` would apply to a database that something was ever loaded into; nothing for an empty or missing one.
+
+    Errors: MigrationError when an applied file was edited or removed since.
+    """
+    with connect(settings, "postgres", "postgres") as connection, connection.cursor() as cursor:
+        cursor.execute("select exists (select from pg_database where datname = %s)", (settings.database_name,))
+        if cursor.fetchone() != (True,):
+            return []
+    with connect(settings, "owner") as connection, connection.cursor() as cursor:
+        cursor.execute("select to_regclass('ops.loads') is not null")
+        if cursor.fetchone() != (True,):
+            return []
+        cursor.execute("select exists (select from ops.loads)")
+        if cursor.fetchone() != (True,):
+            return []
+        return [migration.name for migration in _pending(cursor, migrations())]
+
+
 def create_roles(settings: Settings) -> None:
     """Make the login roles and set their passwords; the server only ever sees SCRAM verifiers."""
     with connect(settings, "postgres", "postgres") as connection, connection.cursor() as cursor:
@@ -123,16 +143,20 @@ def apply_pending(connection: PgConnection, known: list[Migration]) -> list[str]
     with connection.cursor() as cursor:
         cursor.execute("select pg_advisory_xact_lock(%s)", (LOCK_KEY,))
         cursor.execute(RECORD_TABLE)
-        cursor.execute("select name, sha256 from ops.applied_migrations order by name")
-        applied = dict(cursor.fetchall())
-        refuse_changed(applied, known)
-        pending = [migration for migration in known if migration.name not in applied]
+        pending = _pending(cursor, known)
         if pending:
             drop_masked_views(cursor)
         for migration in pending:
             apply(cursor, migration)
         apply_access(cursor)
     return [migration.name for migration in pending]
+
+
+def _pending(cursor: psycopg2.extensions.cursor, known: list[Migration]) -> list[Migration]:
+    cursor.execute("select name, sha256 from ops.applied_migrations order by name")
+    applied = dict(cursor.fetchall())
+    refuse_changed(applied, known)
+    return [migration for migration in known if migration.name not in applied]
 
 
 def apply(cursor: psycopg2.extensions.cursor, migration: Migration) -> None:

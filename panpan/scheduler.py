@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import select
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from panpan.governance import definitions
 from panpan.governance.score import score
 from panpan.ingest import inbox, sources
 from panpan.ingest.run import trigger_waiting
+from panpan.local.backup_command import run_backups
 from panpan.reports import keep as reports
 from panpan.settings import Settings, load_settings, refuse_weak_secrets
 from transforms.contract import load_contracts
@@ -187,10 +187,9 @@ class Worker:
 
     def _daily_backup(self) -> None:
         """Make, prove, copy and prune when the ledger shows none since the hour; does nothing otherwise."""
-        words = [sys.executable, "-m", "panpan", "backups", "daily", "--home", str(self._settings.home), "--json"]
-        answer = subprocess.run(words, capture_output=True, text=True, check=False)
-        if answer.returncode:
-            log.error("backup failed: %s", (answer.stdout + answer.stderr).strip()[-2000:])
+        _, failure = run_backups(self._settings, "daily")
+        if failure:
+            log.error("backup failed: %s", failure)
 
     def _listen(self) -> None:
         """Wake the transform at each received load; a lost connection is taken up again, the sweep covers the gap."""

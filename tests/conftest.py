@@ -28,7 +28,7 @@ from transforms.contract import load_contracts
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 TEMPLATE = "template_warehouse"
-OF_TESTS = {"PANPAN_SHARED_DATA", "PANPAN_SCREENSHOTS"}
+OF_TESTS = {"PANPAN_SHARED_DATA", "PANPAN_SCREENSHOTS", "PANPAN_OTHER_N8N"}
 
 for _name in [name for name in os.environ if name.startswith("PANPAN_") and name not in OF_TESTS]:
     del os.environ[_name]

@@ -430,6 +430,7 @@ def restore_home(
     """
     begun = time.monotonic()
     manifest = restoring.require_intact(chosen, key)
+    key = key.as_of(manifest.key_fingerprints)
     settings = prepare_home(folder, manifest.settings, key)
     postgres.start(settings)
     names = {name: settings.database_name if name == manifest.warehouse else name for name in manifest.databases}

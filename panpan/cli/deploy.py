@@ -9,11 +9,12 @@ from typing import Annotated
 
 import typer
 
-from db.migrate import migrate
+from db.migrate import migrate, pending_over_data
 from panpan.cli import metabase, output
-from panpan.cli.options import AsJson, Home
+from panpan.cli.options import AsJson, Home, WithoutBackup
 from panpan.errors import SettingsError
 from panpan.local import postgres
+from panpan.local.backup_command import back_up_before
 from panpan.local.initialise import FOLDERS
 from panpan.local.n8n_remote import deploy_remote
 from panpan.settings import Settings, home_folder, load_settings
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
 
 def deploy(
     only: Annotated[list[Part] | None, typer.Option("--only", help="Deploy just this part; repeatable.")] = None,
+    without_backup: WithoutBackup = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -48,6 +50,11 @@ def deploy(
     wanted = set(only or Part)
     done: dict[str, list[str]] = {}
     if Part.database in wanted:
+        waiting = [] if without_backup else pending_over_data(settings)
+        if waiting:
+            with output.step(f"backing up before {', '.join(waiting)}"):
+                # Proven by the worker's next drill: a second server does not fit into this container's memory.
+                done["backup"] = [back_up_before(settings, waiting, drill=False)]
         with output.step("migrating the database"):
             done["migrations"] = deploy_database(settings)
     if Part.n8n in wanted:

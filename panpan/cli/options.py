@@ -14,6 +14,9 @@ Home = Annotated[
     Path | None,
     typer.Option("--home", help="Folder of everything that is not code.  [default: $PANPAN_HOME, else ./var]"),
 ]
+WithoutBackup = Annotated[
+    bool, typer.Option("--without-backup", help="Migrate without a backup set made before, and so without a way back.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 

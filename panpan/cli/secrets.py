@@ -75,6 +75,10 @@ def rotate(
         output.print_json({"rotated": names})
     else:
         output.results.print(f"changed: {', '.join(names)}", highlight=False)
+    if "backup_key" in names:
+        output.talk.print(
+            f"copy {settings.backup_key} to another machine now: it opens the sets made before too", highlight=False
+        )
     if "bi_password" in names and settings.metabase_url:
         output.talk.print("Metabase still has the old password of bi: bin/panpan metabase apply", highlight=False)
 

@@ -18,7 +18,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from panpan import status as everything
 from panpan.cli import output
-from panpan.cli.options import AsJson, Home
+from panpan.cli.options import AsJson, Home, WithoutBackup
 from panpan.local import stack
 from panpan.local.initialise import initialise, is_initialised
 from panpan.settings import HOME_FILE, home_folder, load_settings
@@ -51,12 +51,13 @@ def up(
     home: Home = None,
     simulate: Annotated[bool, typer.Option("--simulate", help="Also start the simulated source systems.")] = False,
     only: Annotated[list[str] | None, typer.Option("--only", help="Start just this server; repeatable.")] = None,
+    without_backup: WithoutBackup = False,
     as_json: AsJson = False,
 ) -> None:
     """
     Start PostgreSQL, n8n, the worker and the web pages; what runs already is left alone.
 
-    Creates the home when it is new.  Example: panpan up --simulate
+    Creates the home when it is new; makes and proves a backup before migrations.  Example: panpan up --simulate
     """
     refuse_unknown_servers(only)
     folder = home_folder(home)
@@ -65,7 +66,7 @@ def up(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     with timed_steps(seconds) as step:
-        started = stack.up(settings, only=only, simulate=simulate, step=step)
+        started = stack.up(settings, only=only, simulate=simulate, backup=not without_backup, step=step)
     states = stack.status(settings)
     if as_json:
         output.print_json({"started": started, "servers": [asdict(s) for s in states], "seconds": seconds})

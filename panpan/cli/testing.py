@@ -23,6 +23,7 @@ CHECKS = (
 )
 
 
+OF_TESTS = (f"{PREFIX}SHARED_DATA", f"{PREFIX}SCREENSHOTS", f"{PREFIX}OTHER_N8N")
 # Each file's tests stay together: they share servers. More processes would want more memory than a laptop has.
 ON_ALL_CORES = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
 
@@ -42,9 +43,8 @@ def test(context: typer.Context) -> None:
     Example: panpan test tests/unit -k refund
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    # Shared data may be named for the tests; every other setting of this machine would leak into them.
-    if shared := os.environ.get(PREFIX + "SHARED_DATA"):
-        environment[PREFIX + "SHARED_DATA"] = shared
+    # What the tests alone read may be named for them; every other setting of this machine would leak into them.
+    environment |= {name: os.environ[name] for name in OF_TESTS if name in os.environ}
     failed = [] if context.args else [name for name, words in CHECKS if not _passes(name, words, environment)]
     words = context.args or ON_ALL_CORES
     tests = subprocess.run([sys.executable, "-m", "pytest", *words], cwd=CHECKOUT, env=environment, check=False)

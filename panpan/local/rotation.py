@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,8 @@ from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
 from pydantic import SecretStr
 
+from backups import sets
+from backups.key import renew_key
 from db.connection import Role, connect, password_field
 from db.migrate import LOGIN_ROLES
 from panpan.errors import DatabaseError, UsageError
@@ -29,6 +31,7 @@ from panpan.local.n8n_credentials import credentials
 from panpan.local.n8n_deploy import import_credentials
 from panpan.local.rotation_note import Note, note_file, read_note
 from panpan.settings import Settings
+from panpan.web.accounts import Accounts
 
 EXPORTED = "rotation-credentials.json"
 ROLE_OF: dict[str, Role] = {password_field(role): role for role in ("postgres", *LOGIN_ROLES, "n8n")}
@@ -38,11 +41,12 @@ ENCRYPTION_KEY = "n8n_encryption_key"
 GIVEN = ("pos_api_token", "crm_token", "inventory_token", "smtp_password", "offsite_access_key", "offsite_secret_key")
 # Kept by Metabase, which makes it: `panpan metabase apply`.
 METABASE = ("metabase_api_key", "metabase_admin_password")
+# Kept in files of their own, which are read each time they are needed: nothing must be told.
 
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret of a home: setting, who uses it, since when it is so (None: from before that was written down)."""
+    """A secret of a home: its name, who uses it, since when it is so (None: from before that was written down)."""
 
     name: str
     used_by: str
@@ -51,8 +55,34 @@ class Secret:
     made_by: str
 
 
+@dataclass(frozen=True)
+class OwnFile:
+    """A secret that is no setting but a file, which is read each time it is needed: nobody must be told."""
+
+    used_by: str
+    made_by: str
+    file: Callable[[Settings], Path]
+    renew: Callable[[Settings], object]
+
+
+def _renew_backup_key(settings: Settings) -> None:
+    with sets.lock(settings.backup_sets):  # a set under way has the key it began with
+        renew_key(settings.backup_key)
+
+
+IN_FILES: Mapping[str, OwnFile] = {
+    "backup_key": OwnFile(
+        "key of the backups", "first backup", lambda settings: settings.backup_key, _renew_backup_key
+    ),
+    "web_sessions": OwnFile(
+        "secret all logins to our pages stand on", "users add",
+        lambda settings: Accounts.of(settings).file, lambda settings: Accounts.of(settings).end_sessions(),
+    ),
+}  # fmt: skip
+
+
 def list_secrets(settings: Settings) -> list[Secret]:
-    """Every secret setting, in the settings' order; never a value."""
+    """Every secret setting, in the settings' order, then those in files of their own; never a value."""
     ages = read_ages(settings.home)
     return [
         Secret(
@@ -63,6 +93,15 @@ def list_secrets(settings: Settings) -> list[Secret]:
             made_by="given" if name in GIVEN else "Metabase" if name in METABASE else "init",
         )
         for name in secret_names()
+    ] + [
+        Secret(
+            name=name,
+            used_by=own.used_by,
+            is_set=own.file(settings).exists(),
+            since=datetime.fromisoformat(ages[name]) if name in ages else None,
+            made_by=own.made_by,
+        )
+        for name, own in IN_FILES.items()
     ]
 
 
@@ -91,6 +130,10 @@ def rotate(settings: Settings, name: str, restart: Restart, value: str | None = 
     _refuse(settings, name, value)
     with lock(settings.home / "run" / "rotation.lock"):
         settings = finish(settings, restart)
+        if name in IN_FILES:
+            IN_FILES[name].renew(settings)
+            keep_ages(settings.home, [name])
+            return settings
         old = getattr(settings, name)
         if name in ROLE_OF:
             with connect(settings, "postgres", "postgres"):
@@ -125,8 +168,10 @@ def finish(settings: Settings, restart: Restart = lambda settings, names: None) 
 
 
 def _refuse(settings: Settings, name: str, value: str | None) -> None:
-    if name not in secret_names():
-        raise UsageError(f"there is no secret {name!r}", cause=f"there are {', '.join(secret_names())}")
+    if name not in (*secret_names(), *IN_FILES):
+        raise UsageError(f"there is no secret {name!r}", cause=f"there are {', '.join((*secret_names(), *IN_FILES))}")
+    if name in IN_FILES and value is not None:
+        raise UsageError(f"{name} is made here", next="leave --from-file out")
     if name in METABASE:
         raise UsageError(
             f"{name} is made by Metabase",

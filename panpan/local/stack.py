@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from db.connection import connect
-from db.migrate import migrate
+from db.migrate import migrate, pending_over_data
 from panpan.errors import PanpanError
 from panpan.local import mail_catcher, n8n, postgres, rotation
+from panpan.local.backup_command import back_up_before
 from panpan.local.files import lock
 from panpan.local.n8n_deploy import deploy_workflows
 from panpan.local.n8n_install import install, install_folder, pinned_version
@@ -21,6 +22,7 @@ from panpan.local.process import Daemon, memory_bytes
 from panpan.local.programs import Program
 from panpan.settings import Settings, refuse_weak_secrets
 
+POSTGRES = "postgres"
 SIMULATE = "simulate"
 MAILS = "mails"
 CHANGES = "changes"
@@ -67,12 +69,14 @@ def up(
     *,
     only: Collection[str] | None = None,
     simulate: bool = False,
+    backup: bool = True,
     step: Step = nullcontext,
 ) -> list[str]:
     """
     Start what isn't running, bring schema and workflows to what the files say. Again, it changes nothing.
 
-    only: names of servers to start, None for all; simulate: also the simulated source systems.
+    only: names of servers to start, None for all; simulate: also the simulated source systems; backup: make and prove
+    a backup set before the database of a home with data is migrated.
     Gives the names of the servers started now.
     Errors: PanpanError of the step that failed; what this call had started is stopped again. SettingsError when a
     secret can be guessed; nothing is started then.
@@ -87,7 +91,10 @@ def up(
                     started.append(server)
                     if server.name == "n8n":
                         rotation.finish(settings)  # its key may have been about to change
-                server.start(settings, step)
+                if server.name == POSTGRES:
+                    _start_postgres(settings, step, backup=backup)
+                else:
+                    server.start(settings, step)
         except BaseException:  # also when interrupted
             for server in reversed(started):
                 server.stop(settings)
@@ -155,11 +162,15 @@ def _wanted(settings: Settings, only: Collection[str] | None, simulate: bool) ->
     return [server for server in SERVERS if wanted.get(server.name, True)]
 
 
-def _start_postgres(settings: Settings, step: Step) -> None:
+def _start_postgres(settings: Settings, step: Step, *, backup: bool = True) -> None:
     if not postgres.accepts(settings):
         with step("starting PostgreSQL"):
             postgres.start(settings)
     postgres.take_up_password(settings)
+    waiting = pending_over_data(settings) if backup else []
+    if waiting:
+        with step(f"backing up before {', '.join(waiting)}"):
+            back_up_before(settings, waiting, drill=True)
     with step("migrating the database"):
         postgres.create_n8n_database(settings)
         migrate(settings)
@@ -201,7 +212,7 @@ def _program(program: Program) -> Server:
 
 SERVERS = (
     Server(
-        name="postgres",
+        name=POSTGRES,
         daemon=postgres.daemon,
         start=_start_postgres,
         stop=postgres.stop,

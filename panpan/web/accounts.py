@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -32,23 +33,24 @@ GOOD = "take four words that don't belong together"
 
 @dataclass(frozen=True)
 class Account:
-    """One person; `password` is an argon2id hash with its own salt."""
+    """One person; `password` is an argon2id hash with its own salt, `sessions` a secret their sessions stand on."""
 
     name: str
     role: Role
     password: str
+    sessions: str = ""
 
     @property
     def fingerprint(self) -> str:
-        """Changes with password and role: a session that has another one is over."""
-        return hashlib.sha256(f"{self.role} {self.password}".encode()).hexdigest()
+        """Changes with password, role and secret: a session that has another one is over."""
+        return hashlib.sha256(f"{self.role} {self.password} {self.sessions}".encode()).hexdigest()
 
 
 class Accounts:
     """The file of accounts of one home."""
 
     def __init__(self, file: Path, hasher: PasswordHasher | None = None) -> None:
-        self._file = file
+        self.file = file
         self._hasher = hasher or PasswordHasher()
         self._seen: tuple[int, int, int] | None = None
         self._accounts: dict[str, Account] = {}
@@ -117,20 +119,30 @@ class Accounts:
 
         self._change(take)
 
+    def end_sessions(self) -> None:
+        """End every session of everybody, in the running server too. Errors: UsageError when nobody has an account."""
+
+        def renew(accounts: dict[str, Account]) -> None:
+            if not accounts:
+                raise UsageError("nobody has an account", next="bin/panpan users add NAME --role owner")
+            accounts.update({name: replace(each, sessions=secrets.token_hex(16)) for name, each in accounts.items()})
+
+        self._change(renew)
+
     def _change(self, change: Callable[[dict[str, Account]], None]) -> None:
-        with lock(self._file.with_name(f".{self._file.name}.lock")):
+        with lock(self.file.with_name(f".{self.file.name}.lock")):
             accounts = dict(self._read())
             change(accounts)
-            write_private(self._file, json.dumps({"users": [asdict(each) for each in accounts.values()]}, indent=1))
+            write_private(self.file, json.dumps({"users": [asdict(each) for each in accounts.values()]}, indent=1))
 
     def _read(self) -> dict[str, Account]:
         try:
-            found = self._file.stat()
+            found = self.file.stat()
         except FileNotFoundError:
             return {}
         state = (found.st_mtime_ns, found.st_size, found.st_ino)
         if state != self._seen:
-            self._accounts = read(self._file)
+            self._accounts = read(self.file)
             self._seen = state
         return self._accounts
 

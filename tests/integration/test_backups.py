@@ -29,15 +29,16 @@ from backups import ledger, offsite, sets
 from backups import restore as restoring
 from backups.drill import drill
 from backups.errors import BackupError, RestoreError
-from backups.key import read_key
+from backups.key import key_text, read_key
 from backups.manifest import FILE, read_manifest
 from backups.stream import decrypted_bytes
+from db import migrate as migrating
 from db.connection import connect
 from db.migrate import migrate
 from db.schema import program_folder
 from panpan.cli import backups as commands
-from panpan.errors import UsageError
-from panpan.local import postgres
+from panpan.errors import MigrationError, UsageError
+from panpan.local import postgres, rotation, stack
 from panpan.local.ports import choose_ports
 from panpan.settings import HOME_FILE, Settings
 from transforms.run import run
@@ -672,3 +673,77 @@ def test_pruning_keeps_the_newest_proven_set_and_says_what_goes(home: Settings) 
     assert command(home, "prune")[1]["removed"] == planned["removed"]
     assert {folder.name for folder in sets.set_folders(home.backup_sets)} == set(planned["kept"])
     assert command(home, "status")[0] == 0
+
+
+# --- a new key ---------------------------------------------------------------------------------------------
+
+
+def test_after_a_new_key_sets_of_before_and_after_restore_and_a_lost_old_key_is_told(
+    home: Settings, proven: Path, tmp_path: Path
+) -> None:
+    old = read_key(home.backup_key)
+    rotation.rotate(home, "backup_key", lambda *_: None)
+    newer = make(home)
+
+    assert [prove(home, folder) for folder in (proven, newer)] == [[], []]
+    restored = restoring.restore(home, proven, read_key(home.backup_key), {"warehouse": "of_before"})
+    assert restored.verdict.is_good
+
+    (tmp_path / "new.key").write_text(key_text(replace(read_key(home.backup_key), earlier=())), encoding="utf-8")
+    (tmp_path / "old.key").write_text(key_text(old), encoding="utf-8")
+    for file, folder in (("new.key", proven), ("old.key", newer)):
+        code, answer = command(home, "verify", str(folder), "--key", str(tmp_path / file))
+        assert (code, answer["verdict"]) == (3, "failed")
+        assert "made with another key" in answer["checks"]["manifest"]["found"]
+
+
+# --- before migrations -------------------------------------------------------------------------------------
+
+
+def test_a_database_with_data_is_backed_up_and_proven_before_it_is_migrated_and_the_set_is_the_way_back(
+    new_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaking = migrating.Migration("9999_break_sales.sql", "update core.sales set net_amount = 0")
+    newer = [*migrating.migrations(), breaking]
+    steps: list[str] = []
+
+    @contextmanager
+    def step(text: str) -> Iterator[None]:
+        steps.append(text)
+        yield
+
+    def up(settings: Settings, **how: Any) -> tuple[int, bool]:
+        """How many sets there are afterwards, and whether the migration was applied."""
+        with monkeypatch.context() as checkout:
+            checkout.setattr("db.migrate.migrations", lambda: newer)
+            stack.up(settings, only=["postgres"], step=step, **how)
+        return standing(settings)
+
+    def standing(settings: Settings) -> tuple[int, bool]:
+        rows = execute(settings, "owner", "select sum(net_amount)::text from core.sales")
+        names = execute(settings, "owner", "select name from ops.applied_migrations where name like '9999%'")
+        assert rows == [("0.00",)] if names else rows == [("9.50",)]
+        return len(sets.set_folders(settings.backup_sets)), bool(names)
+
+    with new_server() as settings:
+        stack.up(settings, only=["postgres"], step=step)
+        assert not [text for text in steps if "backing up" in text], "a new home has nothing to lose"
+        deliver_sheet(settings)
+        run(settings)
+        settings.backup_sets.write_text("no folder", encoding="utf-8")
+        with pytest.raises(MigrationError, match="no backup could be made") as refused:
+            up(settings)
+        assert "--without-backup" in str(refused.value.next)
+        settings.backup_sets.unlink()
+        assert standing(settings) == (0, False)
+
+        assert up(settings) == (1, True)
+        assert "backing up before 9999_break_sales.sql" in steps
+        [folder] = sets.set_folders(settings.backup_sets)
+        assert ledger.proven_sets(ledger.entries(settings)) == {folder.name}
+        assert up(settings) == (1, True)
+
+        code, _ = command(settings, "restore", folder.name, "--replace", "warehouse", "--replace", "n8n")
+        assert code == 0
+        assert standing(settings) == (1, False)
+        assert up(settings, backup=False) == (1, True)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from backups.key import make_key, read_key
 from db.connection import connect
 from db.migrate import migrate
 from panpan import scheduler
@@ -21,6 +22,7 @@ from panpan.local import postgres, rotation, stack
 from panpan.local.rotation_note import note_file, read_note
 from panpan.settings import HOME_FILE, Settings, load_settings, secret_values
 from panpan.web import __main__ as web
+from panpan.web.accounts import Accounts
 
 ROLE_SECRETS = sorted(rotation.ROLE_OF)
 
@@ -127,6 +129,28 @@ def test_what_others_check_is_taken_from_a_file_and_never_made_here(settings: Se
 
     assert json.loads(answer.stdout) == {"ok": True, "rotated": ["smtp_password"]}
     assert secret_values(load_settings(home=settings.home))["smtp_password"] == "from-the-provider-1"
+
+
+def test_secrets_in_files_of_their_own_are_listed_and_renewed(settings: Settings, tmp_path: Any) -> None:
+    def say(*words: str) -> Any:
+        return CliRunner().invoke(app, ["secrets", *words, "--home", str(settings.home), "--json"])
+
+    without = say("rotate", "backup_key"), say("rotate", "web_sessions")
+    key = make_key(settings.backup_key, {}, sets_exist=False)
+    Accounts.of(settings).add("ada", "owner", "four words that do not belong")
+    [account] = Accounts.of(settings).all()
+    (tmp_path / "given").write_text("a-value-given-by-hand", encoding="utf-8")
+    given = say("rotate", "backup_key", "--from-file", str(tmp_path / "given"))
+    answers = say("rotate", "backup_key"), say("rotate", "web_sessions")
+    listed = {row["name"]: row for row in json.loads(say("list").stdout)["secrets"]}
+
+    assert [type(answer.exception) for answer in (*without, given)] == [UsageError] * 3
+    assert [answer.exit_code for answer in answers] == [0, 0]
+    assert read_key(settings.backup_key).earlier == (key,)
+    [renewed] = Accounts.of(settings).all()
+    assert (renewed.name, renewed.password) == (account.name, account.password)
+    assert renewed.fingerprint != account.fingerprint
+    assert all(listed[name]["set"] and listed[name]["days"] == 0 for name in ("backup_key", "web_sessions"))
 
 
 @pytest.mark.parametrize("name", ["no_such_password", "postgres_port", "metabase_api_key"])

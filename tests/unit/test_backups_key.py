@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from backups.errors import BackupError
-from backups.key import key_text, make_key, read_key
+from backups.key import key_text, make_key, read_key, renew_key
 from backups.n8n_cipher import decrypt_cbc, decrypt_gcm
 from backups.stream import CHUNK, decrypted_bytes, encrypt
+from panpan.errors import UsageError
 
 # Made by n8n-core 2.40.7's own Cipher with the key "correct horse".
 CBC_TEXT = "U2FsdGVkX19zu8jyG/7bKH0zDl3MVUBF7JIBdXfDKJulEzOOJUJlmFg8NMwh5yD7"
@@ -66,6 +67,46 @@ def test_a_fingerprint_tells_equal_keys_and_not_the_key(key_file: Path) -> None:
 
     assert key.fingerprints() == read_key(key_file).fingerprints()
     assert len(key.fingerprints()["PANPAN_N8N_ENCRYPTION_KEY"]) == 16
+
+
+def test_a_renewed_key_opens_old_and_new_and_the_old_one_only_what_is_old(key_file: Path, tmp_path: Path) -> None:
+    old = read_key(key_file)
+    encrypt(io.BytesIO(b"old"), tmp_path / "of_then", old.recipient)
+    seal = old.seal(b"content")
+
+    renewed = renew_key(key_file)
+    encrypt(io.BytesIO(b"new"), tmp_path / "of_now", renewed.recipient)
+    again = renew_key(key_file)
+
+    assert key_file.stat().st_mode & 0o777 == 0o600
+    assert read_key(key_file) == again
+    assert len({old.recipient, renewed.recipient, again.recipient}) == 3
+    assert [decrypted_bytes(tmp_path / name, again) for name in ("of_then", "of_now")] == [b"old", b"new"]
+    assert again.sealed(b"content", seal) and not again.sealed(b"changed", seal)
+    with pytest.raises(BackupError, match="made with another key") as caught:
+        decrypted_bytes(tmp_path / "of_now", old)
+    assert "none of the 1 keys" in str(caught.value.explained_cause())
+
+
+def test_there_is_nothing_to_renew_before_the_first_backup(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no key yet"):
+        renew_key(tmp_path / "backup.key")
+
+
+def test_an_application_key_that_changed_stays_for_the_sets_of_its_time(key_file: Path) -> None:
+    name = "PANPAN_N8N_ENCRYPTION_KEY"
+    of_then = read_key(key_file).fingerprints()
+
+    make_key(key_file, {name: "new", "PANPAN_METABASE_ENCRYPTION_KEY": "m"}, sets_exist=True)
+    renew_key(key_file)
+    key = read_key(key_file)
+
+    assert key.application_keys[name] == "new"
+    assert key.as_of(of_then).application_keys[name] == "k"
+    assert key.as_of(key.fingerprints()).application_keys[name] == "new"
+    assert key.as_of({name: "0" * 16}) == key
+    # Restoring an old set makes its key of then the key of now; what was of now is still there.
+    assert key.as_of(of_then).as_of(key.fingerprints()).application_keys[name] == "new"
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_536, CHUNK * 3 + 17])

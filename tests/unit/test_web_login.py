@@ -329,9 +329,10 @@ def test_session_ends_when_idle_and_at_the_latest_after_half_a_day(browser: Brow
     [
         lambda accounts: accounts.remove("ada"),
         lambda accounts: accounts.set_password("ada", "another-good-password"),
+        lambda accounts: accounts.end_sessions(),
     ],
 )
-def test_removed_person_and_changed_password_end_sessions_at_once(
+def test_removed_person_changed_password_and_a_new_secret_end_sessions_at_once(
     browser: Browser, accounts: Accounts, change: Callable[[Accounts], None]
 ) -> None:
     browser.log_in("ada", PASSWORD)
@@ -339,6 +340,14 @@ def test_removed_person_and_changed_password_end_sessions_at_once(
     change(accounts)
 
     assert browser.get("/receipts").status == 303
+
+
+def test_after_a_new_secret_the_same_password_opens_a_new_session(browser: Browser, accounts: Accounts) -> None:
+    accounts.end_sessions()
+
+    browser.log_in("ada", PASSWORD)
+
+    assert browser.get("/receipts").status != 303
 
 
 def test_logout_ends_the_session_for_everybody_who_has_its_token(browser: Browser) -> None:
