@@ -22,6 +22,17 @@ $$;
 alter role owner connection limit 20;
 alter role owner set idle_in_transaction_session_timeout = '60min';
 
+-- core.insert_in_bulk looks foreign keys up together. An administrator who is no superuser can't give that: the keys are
+-- then looked up row by row, which takes longer.
+do $$
+begin
+    grant set on parameter session_replication_role to owner;
+exception
+    when insufficient_privilege then
+        raise notice 'no right to let owner look foreign keys up together';
+end
+$$;
+
 alter role loader connection limit 20;
 alter role loader set statement_timeout = '300s';
 alter role loader set lock_timeout = '120s';
@@ -32,16 +43,6 @@ alter role transformer connection limit 40;
 alter role transformer set work_mem = '128MB';
 alter role transformer set jit = off;
 alter role transformer set idle_in_transaction_session_timeout = '60min';
--- It may look foreign keys up together (core.insert_in_bulk). An administrator who is no superuser can't give that: the
--- keys are then looked up row by row, which takes longer.
-do $$
-begin
-    grant set on parameter session_replication_role to transformer;
-exception
-    when insufficient_privilege then
-        raise notice 'no right to let transformer look foreign keys up together';
-end
-$$;
 
 alter role bi connection limit 20;
 alter role bi set default_transaction_read_only = on;

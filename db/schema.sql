@@ -21,9 +21,77 @@ CREATE EXTENSION IF NOT EXISTS btree_gist WITH SCHEMA public;
 
 COMMENT ON EXTENSION btree_gist IS 'support for indexing common datatypes in GiST';
 
+CREATE FUNCTION core.insert_in_bulk(given regclass, target regclass, columns text[], key_columns text[]) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+    may_put_aside constant boolean := has_parameter_privilege('session_replication_role', 'set');
+    names constant text := (
+        select string_agg(quote_ident(name), ', ' order by place) from unnest(columns) with ordinality as each (name, place)
+    );
+    is_same_row constant text := (
+        select string_agg(format('given.%1$I = kept.%1$I', name), ' and ') from unnest(key_columns) as each (name)
+    );
+    inserted bigint;
+    foreign_key record;
+    is_missing boolean;
+begin
+    if not has_table_privilege(session_user, target, 'insert') then
+        raise insufficient_privilege using message = format('permission denied for table %s', target);
+    end if;
+    if may_put_aside then
+        perform set_config('session_replication_role', 'replica', true);
+    end if;
+    execute format(
+        'insert into %1$s (%2$s) select %2$s from %3$s as given where not exists (select from %1$s as kept where %4$s)',
+        target, names, given, is_same_row
+    );
+    get diagnostics inserted = row_count;
+    if not may_put_aside then
+        return inserted;
+    end if;
+    perform set_config('session_replication_role', 'origin', true);
+    for foreign_key in
+        select
+            constraints.conname as name,
+            constraints.confrelid::regclass as referred,
+            string_agg(format('given.%I = referred.%I', own.attname, other.attname), ' and ') as is_same,
+            string_agg(format('given.%I is not null', own.attname), ' and ') as is_there
+        from pg_constraint as constraints
+        cross join lateral unnest(constraints.conkey, constraints.confkey) as pair (own_number, other_number)
+        inner join pg_attribute as own on own.attrelid = constraints.conrelid and own.attnum = pair.own_number
+        inner join pg_attribute as other on other.attrelid = constraints.confrelid and other.attnum = pair.other_number
+        where constraints.conrelid = target and constraints.contype = 'f'
+        group by constraints.conname, constraints.confrelid
+        having bool_and(own.attname = any (columns))
+        order by constraints.conname
+    loop
+        execute format(
+            'select exists (select from %s as given where %s and not exists (select from %s as referred where %s))',
+            given, foreign_key.is_there, foreign_key.referred, foreign_key.is_same
+        ) into is_missing;
+        if is_missing then
+            raise foreign_key_violation using
+                message = format('insert on table %s violates foreign key constraint "%s"', target, foreign_key.name),
+                constraint = foreign_key.name;
+        end if;
+    end loop;
+    return inserted;
+end
+$_$;
+
+COMMENT ON FUNCTION core.insert_in_bulk(given regclass, target regclass, columns text[], key_columns text[]) IS 'Insert the rows of a table whose key another lacks, foreign keys looked up together afterwards; gives their number.';
+
 CREATE FUNCTION core.key(VARIADIC parts text[]) RETURNS uuid
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (md5(array_to_string(parts, chr(31))))::uuid;
+
+CREATE FUNCTION core.may_replace(updated_at timestamp with time zone, arrival bigint, known_updated_at timestamp with time zone, known_arrival bigint) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((known_arrival IS NULL) OR (ROW(COALESCE(updated_at, '-infinity'::timestamp with time zone), arrival) >= ROW(COALESCE(known_updated_at, '-infinity'::timestamp with time zone), known_arrival)));
+
+COMMENT ON FUNCTION core.may_replace(updated_at timestamp with time zone, arrival bigint, known_updated_at timestamp with time zone, known_arrival bigint) IS 'Whether a version may take the place of the known one: the source''s own update time decides, then the order received.';
 
 CREATE FUNCTION core_history.add_column(table_name text, column_name text, column_type text, meaning text) RETURNS void
     LANGUAGE plpgsql
@@ -1447,6 +1515,8 @@ CREATE TABLE core.employees (
     known_from timestamp with time zone DEFAULT now() NOT NULL,
     change_cause text DEFAULT 'new'::text NOT NULL,
     rule_version text DEFAULT '0'::text NOT NULL,
+    source_updated_at timestamp with time zone,
+    is_listed boolean DEFAULT false NOT NULL,
     CONSTRAINT employees_change_cause_is_known_check CHECK ((change_cause = ANY (ARRAY['new'::text, 'late'::text, 'correction'::text, 'refund'::text, 'delete'::text, 'return'::text, 'rule change'::text, 'merge'::text])))
 );
 
@@ -1475,6 +1545,10 @@ COMMENT ON COLUMN core.employees.known_from IS 'When this version became known t
 COMMENT ON COLUMN core.employees.change_cause IS 'Why this version exists: new, late, correction, refund, return (of a deleted row), rule change, merge.';
 
 COMMENT ON COLUMN core.employees.rule_version IS 'Version of contract and rules that made it; see ops.rule_versions.';
+
+COMMENT ON COLUMN core.employees.source_updated_at IS 'When the list of employees last changed the person, as it says; null where it says nothing.';
+
+COMMENT ON COLUMN core.employees.is_listed IS 'Whether a list of employees has the person, not only receipts.';
 
 CREATE TABLE core.funnel_events (
     event_id uuid NOT NULL,
@@ -1989,6 +2063,7 @@ CREATE TABLE core.stores (
     known_from timestamp with time zone DEFAULT now() NOT NULL,
     change_cause text DEFAULT 'new'::text NOT NULL,
     rule_version text DEFAULT '0'::text NOT NULL,
+    source_updated_at timestamp with time zone,
     CONSTRAINT stores_change_cause_is_known_check CHECK ((change_cause = ANY (ARRAY['new'::text, 'late'::text, 'correction'::text, 'refund'::text, 'delete'::text, 'return'::text, 'rule change'::text, 'merge'::text]))),
     CONSTRAINT stores_kind_is_known_check CHECK ((kind = ANY (ARRAY['shop'::text, 'delivery'::text, 'warehouse'::text, 'unknown'::text])))
 );
@@ -2021,6 +2096,8 @@ COMMENT ON COLUMN core.stores.change_cause IS 'Why this version exists: new, lat
 
 COMMENT ON COLUMN core.stores.rule_version IS 'Version of contract and rules that made it; see ops.rule_versions.';
 
+COMMENT ON COLUMN core.stores.source_updated_at IS 'When the list of stores last changed the store, as it says; null where it says nothing.';
+
 CREATE TABLE core.suppliers (
     supplier_id uuid NOT NULL,
     supplier_name text NOT NULL,
@@ -2032,6 +2109,7 @@ CREATE TABLE core.suppliers (
     known_from timestamp with time zone DEFAULT now() NOT NULL,
     change_cause text DEFAULT 'new'::text NOT NULL,
     rule_version text DEFAULT '0'::text NOT NULL,
+    source_updated_at timestamp with time zone,
     CONSTRAINT suppliers_change_cause_is_known_check CHECK ((change_cause = ANY (ARRAY['new'::text, 'late'::text, 'correction'::text, 'refund'::text, 'delete'::text, 'return'::text, 'rule change'::text, 'merge'::text])))
 );
 
@@ -2056,6 +2134,8 @@ COMMENT ON COLUMN core.suppliers.known_from IS 'When this version became known t
 COMMENT ON COLUMN core.suppliers.change_cause IS 'Why this version exists: new, late, correction, refund, return (of a deleted row), rule change, merge.';
 
 COMMENT ON COLUMN core.suppliers.rule_version IS 'Version of contract and rules that made it; see ops.rule_versions.';
+
+COMMENT ON COLUMN core.suppliers.source_updated_at IS 'When the item changed, or the delivery came, that told of the supplier last; null where it says nothing.';
 
 CREATE TABLE core_history.customer_facts_versions (
     catalogue text CONSTRAINT customer_facts_catalogue_not_null NOT NULL,
@@ -2501,7 +2581,9 @@ CREATE TABLE core_history.employees_versions (
     valid_to timestamp with time zone,
     known_to timestamp with time zone NOT NULL,
     closed_cause text NOT NULL,
-    known_during tstzrange GENERATED ALWAYS AS (tstzrange(known_from, known_to)) STORED NOT NULL
+    known_during tstzrange GENERATED ALWAYS AS (tstzrange(known_from, known_to)) STORED NOT NULL,
+    source_updated_at timestamp with time zone,
+    is_listed boolean DEFAULT false NOT NULL
 );
 
 COMMENT ON TABLE core_history.employees_versions IS 'One row per closed version of a row of core.employees: what was known from known_from until known_to.';
@@ -2519,6 +2601,8 @@ CREATE VIEW core_history.employees AS
     employees.known_from,
     employees.change_cause,
     employees.rule_version,
+    employees.source_updated_at,
+    employees.is_listed,
     NULL::timestamp with time zone AS valid_to,
     NULL::timestamp with time zone AS known_to,
     NULL::text AS closed_cause
@@ -2536,6 +2620,8 @@ UNION ALL
     employees_versions.known_from,
     employees_versions.change_cause,
     employees_versions.rule_version,
+    employees_versions.source_updated_at,
+    employees_versions.is_listed,
     employees_versions.valid_to,
     employees_versions.known_to,
     employees_versions.closed_cause
@@ -2555,7 +2641,9 @@ CREATE VIEW core_asof.employees AS
     valid_from,
     known_from,
     change_cause,
-    rule_version
+    rule_version,
+    source_updated_at,
+    is_listed
    FROM core_history.employees
   WHERE ((known_from <= (current_setting('panpan.as_of'::text))::timestamp with time zone) AND ((known_to IS NULL) OR (known_to > (current_setting('panpan.as_of'::text))::timestamp with time zone)));
 
@@ -3390,7 +3478,8 @@ CREATE TABLE core_history.stores_versions (
     valid_to timestamp with time zone,
     known_to timestamp with time zone NOT NULL,
     closed_cause text NOT NULL,
-    known_during tstzrange GENERATED ALWAYS AS (tstzrange(known_from, known_to)) STORED NOT NULL
+    known_during tstzrange GENERATED ALWAYS AS (tstzrange(known_from, known_to)) STORED NOT NULL,
+    source_updated_at timestamp with time zone
 );
 
 COMMENT ON TABLE core_history.stores_versions IS 'One row per closed version of a row of core.stores: what was known from known_from until known_to.';
@@ -3409,6 +3498,7 @@ CREATE VIEW core_history.stores AS
     stores.known_from,
     stores.change_cause,
     stores.rule_version,
+    stores.source_updated_at,
     NULL::timestamp with time zone AS valid_to,
     NULL::timestamp with time zone AS known_to,
     NULL::text AS closed_cause
@@ -3427,6 +3517,7 @@ UNION ALL
     stores_versions.known_from,
     stores_versions.change_cause,
     stores_versions.rule_version,
+    stores_versions.source_updated_at,
     stores_versions.valid_to,
     stores_versions.known_to,
     stores_versions.closed_cause
@@ -3447,7 +3538,8 @@ CREATE VIEW core_asof.stores AS
     valid_from,
     known_from,
     change_cause,
-    rule_version
+    rule_version,
+    source_updated_at
    FROM core_history.stores
   WHERE ((known_from <= (current_setting('panpan.as_of'::text))::timestamp with time zone) AND ((known_to IS NULL) OR (known_to > (current_setting('panpan.as_of'::text))::timestamp with time zone)));
 
@@ -3467,7 +3559,8 @@ CREATE TABLE core_history.suppliers_versions (
     valid_to timestamp with time zone,
     known_to timestamp with time zone NOT NULL,
     closed_cause text NOT NULL,
-    known_during tstzrange GENERATED ALWAYS AS (tstzrange(known_from, known_to)) STORED NOT NULL
+    known_during tstzrange GENERATED ALWAYS AS (tstzrange(known_from, known_to)) STORED NOT NULL,
+    source_updated_at timestamp with time zone
 );
 
 COMMENT ON TABLE core_history.suppliers_versions IS 'One row per closed version of a row of core.suppliers: what was known from known_from until known_to.';
@@ -3483,6 +3576,7 @@ CREATE VIEW core_history.suppliers AS
     suppliers.known_from,
     suppliers.change_cause,
     suppliers.rule_version,
+    suppliers.source_updated_at,
     NULL::timestamp with time zone AS valid_to,
     NULL::timestamp with time zone AS known_to,
     NULL::text AS closed_cause
@@ -3498,6 +3592,7 @@ UNION ALL
     suppliers_versions.known_from,
     suppliers_versions.change_cause,
     suppliers_versions.rule_version,
+    suppliers_versions.source_updated_at,
     suppliers_versions.valid_to,
     suppliers_versions.known_to,
     suppliers_versions.closed_cause
@@ -3515,7 +3610,8 @@ CREATE VIEW core_asof.suppliers AS
     valid_from,
     known_from,
     change_cause,
-    rule_version
+    rule_version,
+    source_updated_at
    FROM core_history.suppliers
   WHERE ((known_from <= (current_setting('panpan.as_of'::text))::timestamp with time zone) AND ((known_to IS NULL) OR (known_to > (current_setting('panpan.as_of'::text))::timestamp with time zone)));
 
@@ -4618,7 +4714,9 @@ CREATE VIEW masked.employees AS
     valid_from,
     known_from,
     change_cause,
-    rule_version
+    rule_version,
+    source_updated_at,
+    is_listed
    FROM core.employees;
 
 COMMENT ON VIEW masked.employees IS 'The rows of core.employees, with what names a person masked. Made from db/pii.yaml.';
@@ -6636,8 +6734,14 @@ GRANT USAGE ON SCHEMA raw_inventory TO web;
 GRANT USAGE ON SCHEMA raw_pos TO transformer;
 GRANT USAGE ON SCHEMA raw_pos TO web;
 
+REVOKE ALL ON FUNCTION core.insert_in_bulk(given regclass, target regclass, columns text[], key_columns text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION core.insert_in_bulk(given regclass, target regclass, columns text[], key_columns text[]) TO transformer;
+
 REVOKE ALL ON FUNCTION core.key(VARIADIC parts text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION core.key(VARIADIC parts text[]) TO transformer;
+
+REVOKE ALL ON FUNCTION core.may_replace(updated_at timestamp with time zone, arrival bigint, known_updated_at timestamp with time zone, known_arrival bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION core.may_replace(updated_at timestamp with time zone, arrival bigint, known_updated_at timestamp with time zone, known_arrival bigint) TO transformer;
 
 REVOKE ALL ON FUNCTION core_history.add_column(table_name text, column_name text, column_type text, meaning text) FROM PUBLIC;
 
@@ -6943,6 +7047,10 @@ GRANT SELECT(known_from) ON TABLE core.employees TO web;
 GRANT SELECT(change_cause) ON TABLE core.employees TO web;
 
 GRANT SELECT(rule_version) ON TABLE core.employees TO web;
+
+GRANT SELECT(source_updated_at) ON TABLE core.employees TO web;
+
+GRANT SELECT(is_listed) ON TABLE core.employees TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.funnel_events TO transformer;
 GRANT SELECT ON TABLE core.funnel_events TO web;
@@ -7443,6 +7551,10 @@ GRANT SELECT(closed_cause) ON TABLE core_history.employees_versions TO web;
 
 GRANT SELECT(known_during) ON TABLE core_history.employees_versions TO web;
 
+GRANT SELECT(source_updated_at) ON TABLE core_history.employees_versions TO web;
+
+GRANT SELECT(is_listed) ON TABLE core_history.employees_versions TO web;
+
 GRANT SELECT ON TABLE core_history.employees TO transformer;
 
 GRANT SELECT(employee_id) ON TABLE core_history.employees TO web;
@@ -7464,6 +7576,10 @@ GRANT SELECT(known_from) ON TABLE core_history.employees TO web;
 GRANT SELECT(change_cause) ON TABLE core_history.employees TO web;
 
 GRANT SELECT(rule_version) ON TABLE core_history.employees TO web;
+
+GRANT SELECT(source_updated_at) ON TABLE core_history.employees TO web;
+
+GRANT SELECT(is_listed) ON TABLE core_history.employees TO web;
 
 GRANT SELECT(valid_to) ON TABLE core_history.employees TO web;
 
@@ -7492,6 +7608,10 @@ GRANT SELECT(known_from) ON TABLE core_asof.employees TO web;
 GRANT SELECT(change_cause) ON TABLE core_asof.employees TO web;
 
 GRANT SELECT(rule_version) ON TABLE core_asof.employees TO web;
+
+GRANT SELECT(source_updated_at) ON TABLE core_asof.employees TO web;
+
+GRANT SELECT(is_listed) ON TABLE core_asof.employees TO web;
 
 GRANT SELECT,INSERT ON TABLE core_history.funnel_events_versions TO transformer;
 GRANT SELECT ON TABLE core_history.funnel_events_versions TO web;

@@ -1,9 +1,10 @@
 -- Many rows at once: their foreign keys are looked up together, after the insert, instead of one by one by triggers. Row
 -- by row they took half of the time of an insert. Nobody can take a referred row away meanwhile: all that write to core
--- hold the lock of the transform run. Runs as its caller; one that may not put triggers aside (a server that is not
--- ours) has them fire as ever.
+-- hold the lock of the transform run. Runs as the owner, who could switch triggers off anyway, so that the worker itself
+-- need not be able to; its caller must be allowed to insert. Where the owner may not put triggers aside (a server that is
+-- not ours) they fire as ever.
 create function core.insert_in_bulk(given regclass, target regclass, columns text[], key_columns text[]) returns bigint
-language plpgsql
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -18,6 +19,9 @@ declare
     foreign_key record;
     is_missing boolean;
 begin
+    if not has_table_privilege(session_user, target, 'insert') then
+        raise insufficient_privilege using message = format('permission denied for table %s', target);
+    end if;
     if may_put_aside then
         perform set_config('session_replication_role', 'replica', true);
     end if;

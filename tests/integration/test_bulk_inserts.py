@@ -80,16 +80,39 @@ def test_rows_inserted_in_bulk_are_those_inserted_one_by_one(
     assert len(found["core.sale_lines"]) == 5
 
 
-@pytest.mark.parametrize("role", ["transformer", "owner"])
-def test_a_row_that_refers_to_nothing_is_refused_in_bulk_too(warehouse: Settings, role: Role) -> None:
-    """The owner may not put triggers aside: there they fire."""
+def insert_nowhere(settings: Settings, role: Role) -> None:
+    """A payment of a receipt that is not there."""
+    with connect(settings, role) as connection, connection.cursor() as cursor:
+        cursor.execute(PAYMENT)
+        cursor.execute("grant select on given to owner")
+        cursor.execute(INSERT)
+
+
+def test_a_row_that_refers_to_nothing_is_refused_in_bulk_too(warehouse: Settings) -> None:
+    with pytest.raises(psycopg2.errors.ForeignKeyViolation, match="payments_sale_id_fkey"):
+        insert_nowhere(warehouse, "transformer")
+
+
+def test_a_row_that_refers_to_nothing_is_refused_where_triggers_cant_be_put_aside(warehouse: Settings) -> None:
+    with connect(warehouse, "postgres", autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("revoke set on parameter session_replication_role from owner")
+        try:
+            with pytest.raises(psycopg2.errors.ForeignKeyViolation, match="payments_sale_id_fkey"):
+                insert_nowhere(warehouse, "transformer")
+        finally:
+            cursor.execute("grant set on parameter session_replication_role to owner")
+
+
+def test_nobody_inserts_in_bulk_where_the_own_rights_end(warehouse: Settings) -> None:
     with (
-        pytest.raises(psycopg2.errors.ForeignKeyViolation, match="payments_sale_id_fkey"),
-        connect(warehouse, role) as connection,
+        pytest.raises(
+            psycopg2.errors.InsufficientPrivilege, match="permission denied for table"
+        ),
+        connect(warehouse, "transformer") as connection,
         connection.cursor() as cursor,
     ):
-        cursor.execute(PAYMENT)
-        cursor.execute(INSERT)
+        cursor.execute("create temporary table given as select 1::bigint as change_id")
+        cursor.execute("select core.insert_in_bulk('given', 'ops.applied_migrations', '{change_id}', '{change_id}')")
 
 
 def test_triggers_fire_again_after_a_bulk_insert(warehouse: Settings, deliver: Callable[..., int]) -> None:
@@ -99,6 +122,7 @@ def test_triggers_fire_again_after_a_bulk_insert(warehouse: Settings, deliver: C
         cursor.execute(
             "update given set payment_number = 2, sale_id = (select min(sale_id::text)::uuid from core.sales)"
         )
+        cursor.execute("grant select on given to owner")
         cursor.execute(INSERT.replace("{sale_id}", "{sale_id,payment_number}"))
         cursor.execute("show session_replication_role")
         [(role,)] = cursor.fetchall()
