@@ -83,7 +83,12 @@ class Settings(BaseSettings):
         None, description="address of the inventory system; unset: not pulled, or simulated"
     )
 
+    in_containers: bool = Field(
+        False, description="whether each server runs in a container of its own; set by docker-compose.yml"
+    )
+
     web_port: int = Field(description="port of panpan's own web pages", ge=1, le=65535)
+    web_host: str = Field("127.0.0.1", description="host of panpan's own web pages as the command line reaches it")
     web_hosts: str | None = Field(
         None, description="names under which others reach our pages, comma-separated; then a login is asked for"
     )

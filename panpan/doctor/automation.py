@@ -4,6 +4,7 @@ n8n: its version and known holes, its hardening as it runs, its workflows agains
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ import psutil
 import requests
 
 from db.connection import connect
-from panpan.doctor.check import Checks, Verdict, bad, none_of, well
+from panpan.doctor.check import Checks, Verdict, bad, none_of, unseen, well
 from panpan.doctor.floors import products
 from panpan.errors import PanpanError
 from panpan.local import n8n
-from panpan.local.n8n_api import base_url, loopback_session
+from panpan.local.n8n_api import answer, base_url, loopback_session, owner_session
 from panpan.local.n8n_credentials import credentials
 from panpan.local.n8n_install import pinned_version
+from panpan.local.n8n_remote import named, sent
 from panpan.local.workflows import normalise, read_workflows
 from panpan.settings import Settings
 
@@ -35,12 +37,13 @@ checks = Checks()
 class Automation:
     """
     version: of the running or installed n8n. softened: settings that differ from the hardened ones in the running
-    process. drifted, foreign, stopped: names of workflows. excluded_nodes, open_webhooks: "workflow: node".
+    process, None where that is in another container. drifted, foreign, stopped: names of workflows. excluded_nodes,
+    open_webhooks: "workflow: node".
     """
 
     version: str
     pinned: str
-    softened: list[str]
+    softened: list[str] | None
     drifted: list[str]
     foreign: list[str]
     stopped: list[str]
@@ -60,17 +63,20 @@ def look(settings: Settings) -> Automation:
     Errors: ServerError or DatabaseError when n8n or its database can't be reached.
     """
     found = rows(settings)
-    files = {w.workflow_id: w for w in read_workflows()}
     deployed = {str(row["id"]): row for row in found["workflows"]}
-    known = {each["id"] for each in credentials(settings)}
+    inside = settings.in_containers
+    ids = remote_ids(settings, found) if inside else {}
+    files = {ids.get(w.workflow_id, w.workflow_id): w for w in read_workflows()}
+    known = {ids.get(each["id"], each["id"]) for each in credentials(settings)}
     return Automation(
-        version=n8n.version(settings),
-        pinned=pinned_version(),
-        softened=softened(settings),
+        version=running_version(settings) if inside else n8n.version(settings),
+        pinned=products()["n8n"].container if inside else pinned_version(),
+        softened=None if inside else softened(settings),
         drifted=[
             workflow.content["name"]
             for key, workflow in files.items()
-            if key not in deployed or text(deployed[key]) != text(workflow.content)
+            if key not in deployed
+            or not is_same(deployed[key], {"id": key, **sent(workflow, ids)} if inside else workflow.content)
         ],
         foreign=[str(row["name"]) for key, row in deployed.items() if key not in files],
         stopped=[
@@ -95,6 +101,22 @@ def look(settings: Settings) -> Automation:
     )
 
 
+def remote_ids(settings: Settings, found: Mapping[str, Any]) -> dict[str, str]:
+    """The ids n8n gave to our workflows and credentials, by those of our files: in containers names tell them."""
+    workflows = {str(row["name"]): str(row["id"]) for row in found["workflows"]}
+    given = {str(row["name"]): str(row["id"]) for row in found["credentials"]}
+    ours = {named(each): each.workflow_id for each in read_workflows()}
+    ids = {ours[name]: key for name, key in workflows.items() if name in ours}
+    return ids | {each["id"]: given[each["name"]] for each in credentials(settings) if each["name"] in given}
+
+
+def running_version(settings: Settings) -> str:
+    """The version the server itself names to its owner."""
+    with owner_session(settings) as session:
+        content = answer(session, "GET", f"{base_url(settings)}/rest/settings")
+    return str(content["data"]["versionCli"])
+
+
 def rows(settings: Settings) -> dict[str, Any]:
     """What n8n's database holds of workflows, users, credentials and installed packages."""
     with connect(settings, "postgres", "n8n") as connection, connection.cursor() as cursor:
@@ -117,6 +139,11 @@ def rows(settings: Settings) -> dict[str, Any]:
 def text(workflow: Mapping[str, Any]) -> str:
     """The canonical text of what a workflow does."""
     return normalise({key: workflow[key] for key in KEPT})
+
+
+def is_same(deployed: Mapping[str, Any], content: Mapping[str, Any]) -> bool:
+    """Whether a workflow does what a file says; in which order n8n keeps the keys means nothing."""
+    return bool(json.loads(text(deployed)) == json.loads(text(content)))
 
 
 def softened(settings: Settings) -> list[str]:
@@ -157,7 +184,7 @@ def _get(settings: Settings, path: str) -> requests.Response:
         raise PanpanError("n8n does not answer") from error
 
 
-@checks.add("n8n-installed", "error", Automation)
+@checks.add("n8n-installed", "error", Automation, machine=True)
 def n8n_installed(automation: Automation) -> Verdict:
     if automation.version != automation.pinned:
         found = automation.version or "missing"
@@ -199,6 +226,8 @@ def workflows_foreign(automation: Automation) -> Verdict:
 
 @checks.add("n8n-hardened", "error", Automation, security=True)
 def n8n_hardened(automation: Automation) -> Verdict:
+    if automation.softened is None:
+        return unseen("n8n's process is in another container; docker-compose.yml hardens it")
     return none_of(automation.softened, "n8n runs with our hardened settings", "not as hardened", RESTART)
 
 

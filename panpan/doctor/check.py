@@ -15,9 +15,12 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found, and how to mend it; severity is given where it differs from the check's own."""
+    """
+    What was found, and how to mend it. ok is None for what can't be looked at; severity is given where it differs from
+    the check's own.
+    """
 
-    ok: bool
+    ok: bool | None
     finding: str
     fix: str | None = None
     severity: Severity | None = None
@@ -25,13 +28,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold; `needs` are the classes of the facts it judges."""
+    """
+    One thing that must hold; `needs` are the classes of the facts it judges. is_of_machine: about processes, ports and
+    programs of one machine, which containers have each for themselves.
+    """
 
     id: str
     severity: Severity
     is_security: bool
     needs: tuple[type, ...]
     judge: Callable[..., Verdict]
+    is_of_machine: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,12 +66,12 @@ class Checks:
     known: list[Check] = field(default_factory=list)
 
     def add(
-        self, check_id: str, severity: Severity, *needs: type, security: bool = False
+        self, check_id: str, severity: Severity, *needs: type, security: bool = False, machine: bool = False
     ) -> Callable[[Callable[..., Verdict]], Callable[..., Verdict]]:
-        """Register a function as a check; security ones are asked with `--security` only."""
+        """Register a function as a check; security ones are asked with --security only, machine's not in containers."""
 
         def register(judge: Callable[..., Verdict]) -> Callable[..., Verdict]:
-            self.known.append(Check(check_id, severity, security, needs, judge))
+            self.known.append(Check(check_id, severity, security, needs, judge, machine))
             return judge
 
         return register
@@ -73,6 +80,11 @@ class Checks:
 def well(finding: str) -> Verdict:
     """Nothing to do."""
     return Verdict(ok=True, finding=finding)
+
+
+def unseen(why: str) -> Verdict:
+    """Neither well nor bad."""
+    return Verdict(ok=None, finding=f"not looked at: {why}")
 
 
 def bad(finding: str, fix: str, severity: Severity | None = None) -> Verdict:
@@ -91,8 +103,6 @@ def none_of(found: list[str], all_well: str, what: str, fix: str) -> Verdict:
 def ask(check: Check, facts: Mapping[type, Any]) -> Result:
     """Judge one check; what it needs and could not be seen makes it neither well nor bad."""
     seen = [facts[need] for need in check.needs]
-    unseen = next((each for each in seen if isinstance(each, NotSeen)), None)
-    if unseen:
-        return Result(check.id, check.severity, None, f"not looked at: {unseen.why}", None)
-    verdict = check.judge(*seen)
+    missing = next((each for each in seen if isinstance(each, NotSeen)), None)
+    verdict = unseen(missing.why) if missing else check.judge(*seen)
     return Result(check.id, verdict.severity or check.severity, verdict.ok, verdict.finding, verdict.fix)

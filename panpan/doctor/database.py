@@ -146,14 +146,14 @@ def postgres_logins(database: Database) -> Verdict:
     return none_of(wrong, "every login asks for a password", "weak logins in pg_hba.conf", fix)
 
 
-@checks.add("postgres-near", "error", Database, security=True)
+@checks.add("postgres-near", "error", Database, security=True, machine=True)
 def postgres_near(database: Database) -> Verdict:
     far = [str(address) for address, method in database.logins if address not in NEAR and method != "reject"]
     fix = "remove these lines from pg_hba.conf, or name the one network of the containers there"
     return none_of(far, "logins come from this machine only", "pg_hba.conf lets in", fix)
 
 
-@checks.add("postgres-listens", "error", Database, security=True)
+@checks.add("postgres-listens", "error", Database, security=True, machine=True)
 def postgres_listens(database: Database) -> Verdict:
     found = database.settings["listen_addresses"]
     if set(found.split(",")) - {"127.0.0.1", "::1", "localhost", ""}:

@@ -57,8 +57,15 @@ CHECKS: tuple[Check, ...] = (*(check for module in MODULES for check in module.c
 
 
 def examine(settings: Settings, *, security: bool = False) -> list[Result]:
-    """Every check, or those that aren't about security alone; what they need is looked at at the same time."""
-    wanted = [check for check in CHECKS if security or not check.is_security]
+    """
+    Every check, or those that aren't about security alone; in containers none of those about one machine. What they
+    need is looked at at the same time.
+    """
+    wanted = [
+        check
+        for check in CHECKS
+        if (security or not check.is_security) and not (settings.in_containers and check.is_of_machine)
+    ]
     return judge(wanted, seen(settings, {need for check in wanted for need in check.needs}))
 
 

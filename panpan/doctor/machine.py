@@ -92,13 +92,13 @@ def python_version(machine: Machine) -> Verdict:
     return well(f"Python {machine.python}")
 
 
-@checks.add("packages-locked", "error", Machine)
+@checks.add("packages-locked", "error", Machine, machine=True)
 def packages_locked(machine: Machine) -> Verdict:
     fix = "remove .venv and run bin/panpan, which makes it again from requirements.lock"
     return none_of(machine.off_lock, "packages are those of the lock file", "packages differ from the lock", fix)
 
 
-@checks.add("node-version", "error", Machine)
+@checks.add("node-version", "error", Machine, machine=True)
 def node_version(machine: Machine) -> Verdict:
     floor = products()["node"].floor
     if numbers(machine.node) < numbers(floor):
@@ -141,7 +141,7 @@ def home_on_disk(machine: Machine) -> Verdict:
     return well(f"the home lies on {machine.file_system or 'a disk'}")
 
 
-@checks.add("logs-size", "warning", Machine)
+@checks.add("logs-size", "warning", Machine, machine=True)
 def logs_size(machine: Machine) -> Verdict:
     size = f"logs are {machine.log_bytes / 2**20:.0f} MB"
     if machine.log_bytes > LOG_LIMIT:

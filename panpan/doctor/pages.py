@@ -46,15 +46,9 @@ def look(settings: Settings) -> Pages:
 
     Errors: ServerError when it does not answer.
     """
-    root = f"http://127.0.0.1:{settings.web_port}"
-    url = f"{root}/health"
-    with loopback_session() as session:
-        try:
-            answer = session.get(url, timeout=SECONDS)
-            stranger = session.get(f"{root}/questions/none.json", timeout=SECONDS)
-            foreign = session.get(url, headers={"host": "rebound.attacker.example"}, timeout=SECONDS)
-        except requests.RequestException as error:
-            raise ServerError("the web pages do not answer") from error
+    answer = ask_pages(settings, "health")
+    stranger = ask_pages(settings, "questions/none.json")
+    foreign = ask_pages(settings, "health", host="rebound.attacker.example")
     return Pages(
         missing_headers=[name for name, value in WANTED.items() if value not in answer.headers.get(name, "")],
         takes_foreign_host=foreign.ok,
@@ -62,6 +56,16 @@ def look(settings: Settings) -> Pages:
         asks_login=stranger.status_code == 401,
         address=settings.web_url or "",
     )
+
+
+def ask_pages(settings: Settings, path: str, host: str = "localhost") -> requests.Response:
+    """One page as somebody gets it who calls the server by a name. Errors: ServerError when it does not answer."""
+    with loopback_session() as session:
+        try:
+            address = f"http://{settings.web_host}:{settings.web_port}/{path}"
+            return session.get(address, headers={"host": host}, timeout=SECONDS)
+        except requests.RequestException as error:
+            raise ServerError("the web pages do not answer") from error
 
 
 @checks.add("web-headers", "error", Pages, security=True)

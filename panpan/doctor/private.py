@@ -9,7 +9,7 @@ import shutil
 import stat
 import subprocess
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,13 +55,13 @@ def look(settings: Settings) -> Private:
         unknown_settings=unknown_variables(),
         weak=weak_secrets(values),
         repeated=repeated(values),
-        open_files=open_files(settings.home),
+        open_files=open_files(settings.home, but=("inbox",) if settings.in_containers else ()),
         foreign_files=foreign_files(settings.home),
         in_git=in_git(),
         in_processes=in_processes(values),
         in_logs=in_logs(values, settings.logs.glob("*.log*")),
         key_fault=key_fault(settings),
-        plain_urls=[name for name in URLS if is_plain(getattr(settings, name))],
+        plain_urls=[name for name in URLS if is_plain(getattr(settings, name), inside=settings.in_containers)],
         plain_mail=plain_mail(settings),
     )
 
@@ -72,9 +72,13 @@ def repeated(values: dict[str, str]) -> list[str]:
     return [PREFIX + name.upper() for name, value in values.items() if counts[value] > 1]
 
 
-def open_files(home: Path) -> list[str]:
-    """Private files that others may read, private folders that others may enter."""
-    files = [home / name for name in (*PRIVATE_FILES, *PRIVATE_FOLDERS)]
+def open_files(home: Path, but: Collection[str] = ()) -> list[str]:
+    """
+    Private files that others may read, private folders that others may enter.
+
+    but: in containers the inbox, which n8n reads as another user; no other user is in there.
+    """
+    files = [home / name for name in (*PRIVATE_FILES, *PRIVATE_FOLDERS) if name not in but]
     if (env := Path(".env").absolute()).exists():
         files.append(env)
     return [f"{file} {mode:04o}" for file in files if file.exists() and (mode := _mode(file)) & 0o077]
@@ -136,18 +140,24 @@ def key_fault(settings: Settings) -> str:
     return ""
 
 
-def is_plain(url: str | None) -> bool:
-    """Whether an address sends what it carries readable through a network."""
+def is_plain(url: str | None, *, inside: bool = False) -> bool:
+    """Whether an address sends what it carries readable through a network; inside: containers have one of their own."""
     if not url:
         return False
     parts = urlsplit(url)
-    return parts.scheme == "http" and parts.hostname not in LOOPBACK
+    return parts.scheme == "http" and not _is_near(parts.hostname or "", inside=inside)
 
 
 def plain_mail(settings: Settings) -> str:
     """The mail server that is spoken to unencrypted over a network; empty when there is none."""
-    host = settings.smtp_host
-    return host if host and settings.smtp_security == "none" and host not in LOOPBACK else ""
+    host = settings.smtp_host or ""
+    is_open = settings.smtp_security == "none" and not _is_near(host, inside=settings.in_containers)
+    return host if is_open else ""
+
+
+def _is_near(host: str, *, inside: bool) -> bool:
+    """This machine; with containers also a service, whose name has no dot."""
+    return host in ("", *LOOPBACK) or (inside and "." not in host)
 
 
 def _mode(file: Path) -> int:

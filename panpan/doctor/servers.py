@@ -1,23 +1,30 @@
 """
-The servers of this home as processes: which run, what they listen on, what a killed one left behind.
+The servers of this home as processes: which run, what they listen on, what a killed one left behind. In containers,
+whose processes nobody else sees: which answer.
 """
 
 from __future__ import annotations
 
 import socket
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 
 import psutil
 
+from db.connection import connect
 from panpan.doctor.check import Checks, Verdict, bad, none_of, well
-from panpan.local import stack
+from panpan.doctor.pages import ask_pages
+from panpan.errors import DatabaseError, ServerError
+from panpan.local import n8n, postgres, stack
 from panpan.local.process import works_in
 from panpan.settings import Settings
 
 LOOPBACK = ("127.", "::1", "::ffff:127.")
-UP = "bin/panpan up; the end of its log in the home's logs/ says why it stopped"
+UP = "bin/panpan up; the end of its log in the home's logs/ says why it stopped (in containers: docker compose logs)"
+BEAT = timedelta(minutes=10)
 
 checks = Checks()
 
@@ -38,7 +45,10 @@ class Servers:
 
 
 def look(settings: Settings) -> Servers:
-    """Look through the processes once."""
+    """Look through the processes once; in containers, ask the servers."""
+    if settings.in_containers:
+        answering = {name for name, answers in ASKED.items() if answers(settings)}
+        return Servers(answering, answering, [], [], [], [])
     running = {server.name for server in stack.SERVERS if server.daemon(settings).process()}
     by_folder = {server.name: str(server.daemon(settings).folder.resolve()) for server in stack.SERVERS}
     ports = {server.name: server.port(settings) for server in stack.SERVERS}
@@ -57,6 +67,32 @@ def look(settings: Settings) -> Servers:
         ],
         leftovers=[f"{name} ({pid})" for pid, name in ours.items() if name not in running],
     )
+
+
+def worker_answers(settings: Settings) -> bool:
+    """Whether the worker judged the alert rules some minutes ago: it has no door to knock at."""
+    try:
+        with connect(settings, "web") as connection, connection.cursor() as cursor:
+            cursor.execute("select max(tried_at) > now() - %s from marts.alert_heartbeat", (BEAT,))
+            return cursor.fetchone() == (True,)
+    except DatabaseError:
+        return False
+
+
+def web_answers(settings: Settings) -> bool:
+    """Whether our pages answer."""
+    try:
+        return ask_pages(settings, "health").ok
+    except ServerError:
+        return False
+
+
+ASKED: dict[str, Callable[[Settings], bool]] = {
+    "postgres": postgres.accepts,
+    "n8n": n8n.is_ready,
+    "worker": worker_answers,
+    "web": web_answers,
+}
 
 
 def open_binds(ours: dict[int, str]) -> list[str]:
@@ -113,25 +149,25 @@ def web_runs(servers: Servers) -> Verdict:
     return _runs("web", "panpan's web server", servers)
 
 
-@checks.add("ports-differ", "error", Servers)
+@checks.add("ports-differ", "error", Servers, machine=True)
 def ports_differ(servers: Servers) -> Verdict:
     fix = "remove one of the lines from settings.env, then bin/panpan init chooses a free port"
     return none_of(servers.shared_ports, "every server has a port of its own", "the same port is given to", fix)
 
 
-@checks.add("ports-free", "error", Servers)
+@checks.add("ports-free", "error", Servers, machine=True)
 def ports_free(servers: Servers) -> Verdict:
     fix = "stop that program, or remove the port from settings.env and run bin/panpan init"
     return none_of(servers.taken_ports, "no stranger sits on our ports", "another program has the port of", fix)
 
 
-@checks.add("processes-known", "warning", Servers)
+@checks.add("processes-known", "warning", Servers, machine=True)
 def processes_known(servers: Servers) -> Verdict:
     fix = "bin/panpan down ends them, then bin/panpan up"
     return none_of(servers.leftovers, "no process was left behind", "left behind by a killed server", fix)
 
 
-@checks.add("binds-loopback", "error", Servers, security=True)
+@checks.add("binds-loopback", "error", Servers, security=True, machine=True)
 def binds_loopback(servers: Servers) -> Verdict:
     fix = "remove the listen address you set, then bin/panpan down and bin/panpan up; a proxy may stand in front"
     return none_of(servers.open_binds, "every server listens on this machine only", "open to the network", fix)

@@ -66,6 +66,7 @@ def native(service: str, settings: Settings) -> dict[str, str]:
         "PANPAN_HOME": str(settings.home),
         "PANPAN_DATABASE_HOST": "127.0.0.1",
         "PANPAN_N8N_HOST": "127.0.0.1",
+        "PANPAN_WEB_HOST": "127.0.0.1",
         "DB_POSTGRESDB_HOST": "127.0.0.1",
         "DB_POSTGRESDB_PORT": str(settings.postgres_port),
         "N8N_LISTEN_ADDRESS": "127.0.0.1",
@@ -183,10 +184,26 @@ def test_web_asks_for_a_login_and_does_not_start_without_an_owner(prepared: Sett
     )
     assert refused.returncode == 2 and "no owner has an account" in refused.stderr
 
-    run("prepare", prepared, "panpan", "users", "add", "ada", "--role", "owner", said=f"{PASSWORD}\n")
+    let_in(prepared)
     with running("web", prepared):
         page = requests.get(f"http://127.0.0.1:{prepared.web_port}/", timeout=30)
     assert page.url.endswith("/login?next=%2F")
+
+
+def let_in(settings: Settings) -> None:
+    """An owner of the pages."""
+    if not (settings.home / "users.json").exists():
+        run("prepare", settings, "panpan", "users", "add", "ada", "--role", "owner", said=f"{PASSWORD}\n")
+
+
+def doctor(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What the doctor says in the worker's container: check -> result."""
+    words = [sys.executable, "-P", "-m", "panpan", "doctor", "--security", "--json"]
+    environment = native("worker", settings)
+    answer = subprocess.run(
+        words, env=environment, cwd=settings.home, capture_output=True, text=True, timeout=300, check=False
+    )
+    return {result["id"]: result for result in json.loads(answer.stdout)["checks"]}
 
 
 def test_n8n_is_claimed_and_gets_its_workflows_by_its_api(prepared: Settings) -> None:
@@ -211,3 +228,27 @@ def test_n8n_is_claimed_and_gets_its_workflows_by_its_api(prepared: Settings) ->
         (failure,) = cursor.fetchone()
     assert all(active for _, active in rows.values())
     assert {error for name, (error, _) in rows.items() if name != "report_failure"} == {failure}
+
+
+def test_the_doctor_in_a_container_is_right_about_servers_it_can_only_ask(prepared: Settings) -> None:
+    """What is rightly found here: root, no volume, no backup, an n8n below the floor; nothing else is."""
+    of_this_machine = {"runs-as-root", "home-on-disk", "n8n-version"}
+    not_yet = {"backup-proven", "backup-schedule", "backup-elsewhere"}
+    let_in(prepared)
+    n8n_folder = {"N8N_USER_FOLDER": str(prepared.home / "n8n"), "HOME": str(prepared.home / "n8n")}
+    with running("worker", prepared), running("web", prepared):
+        with running("n8n", prepared, **n8n_folder):
+            run("deploy", prepared, "panpan", "deploy", "--only", "n8n")
+            well = doctor(prepared)
+        without_n8n = doctor(prepared)
+
+    wrong = {name for name, result in well.items() if result["ok"] is False}
+    assert wrong <= of_this_machine | not_yet, {name: well[name]["finding"] for name in wrong}
+    assert "n8n 2.40.7 is below" in well["n8n-version"]["finding"]
+    # Metabase has no program here.
+    unseen = {name for name, result in well.items() if result["ok"] is None}
+    assert unseen == {"n8n-hardened", *(name for name in well if name.startswith("metabase-"))}
+    assert {well[name]["ok"] for name in ("postgres-runs", "n8n-runs", "worker-runs", "web-runs")} == {True}
+    assert well.keys().isdisjoint({"binds-loopback", "ports-free", "processes-known", "node-version"})
+    assert without_n8n["n8n-runs"]["ok"] is False
+    assert without_n8n["workflows-drift"]["ok"] is None

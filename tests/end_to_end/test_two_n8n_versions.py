@@ -32,6 +32,7 @@ from panpan.local.workflows import read_workflows
 from panpan.settings import Settings
 from transforms.contract import load_contracts
 
+RUNTIME = n8n_install.RUNTIME
 PINNED = n8n_install.pinned_version()
 OTHER = os.environ.get("PANPAN_OTHER_N8N", "")
 LOCK_SECONDS = 1200
@@ -62,10 +63,10 @@ def home() -> Iterator[Settings]:
 def runtime_of(settings: Settings, version: str) -> Path:
     """The folder with package and lock file of a version; of the other one the lock is resolved once and kept."""
     if version == PINNED:
-        return n8n_install.RUNTIME
+        return RUNTIME
     folder = settings.tools_dir.absolute() / f"n8n-lock-{version}"
     if not folder.exists():
-        package = json.loads((n8n_install.RUNTIME / "package.json").read_text(encoding="utf-8"))
+        package = json.loads((RUNTIME / "package.json").read_text(encoding="utf-8"))
         package["dependencies"]["n8n"] = version
         part = Path(tempfile.mkdtemp(prefix=".n8n-lock-", dir=settings.tools_dir))
         (part / "package.json").write_text(json.dumps(package), encoding="utf-8")
@@ -83,6 +84,7 @@ def runtime_of(settings: Settings, version: str) -> Path:
 def start(settings: Settings, monkeypatch: pytest.MonkeyPatch, version: str) -> Deployment:
     """n8n of this version on the home, with our workflows."""
     monkeypatch.setattr(n8n_install, "RUNTIME", runtime_of(settings, version))
+    monkeypatch.setattr(n8n, "WEBHOOK_SECONDS", 600)  # it migrates first
     n8n_install.install(settings)
     assert n8n.version(settings) == version
     return deploy_workflows(settings)

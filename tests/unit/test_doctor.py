@@ -231,6 +231,17 @@ def test_what_can_not_be_seen_is_neither_well_nor_bad(kind: type) -> None:
     assert {(result.ok, result.finding) for result in results} == {(None, "not looked at: it is down")}
 
 
+def test_in_containers_nothing_is_said_of_processes_and_ports_nobody_there_sees() -> None:
+    of_machine = {check.id for check in CHECKS if check.is_of_machine}
+
+    assert of_machine == {
+        *("packages-locked", "node-version", "logs-size", "n8n-installed"),
+        *("ports-differ", "ports-free", "processes-known", "binds-loopback", "postgres-near", "postgres-listens"),
+    }
+    hardened = result_of("n8n-hardened", {**HEALTHY, Automation: replace(HEALTHY[Automation], softened=None)})
+    assert (hardened.ok, "another container" in hardened.finding) == (None, True)
+
+
 def test_holes_closed_by_our_settings_are_a_warning_and_an_error_without_them() -> None:
     pinned = replace(HEALTHY[Automation], version="2.40.7")
     softened = replace(pinned, softened=["NODES_EXCLUDE"])
@@ -319,6 +330,13 @@ def test_open_files_and_leaking_logs_are_named(tmp_path: Path) -> None:
 )
 def test_plain_address_beyond_this_machine_is_found(url: str | None, plain: bool) -> None:
     assert private.is_plain(url) is plain
+
+
+def test_services_of_the_same_compose_file_are_near_and_nothing_else_is() -> None:
+    urls = ("http://metabase:3000", "http://simulate:8001/crm", "http://crm.example/v3")
+
+    assert [private.is_plain(url, inside=True) for url in urls] == [False, False, True]
+    assert private.is_plain(urls[0])
 
 
 def test_packages_are_compared_with_the_lock(tmp_path: Path) -> None:
