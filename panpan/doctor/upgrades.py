@@ -6,12 +6,12 @@ Comes in: settings and floors.yaml. Goes out: one row per program; nothing is as
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 from dataclasses import dataclass
 
 from db.connection import connect
-from panpan.doctor import floors, reports
+from panpan.doctor import automation, floors, reports
+from panpan.doctor.machine import version_of
 from panpan.errors import PanpanError
 from panpan.local import n8n
 from panpan.settings import Settings
@@ -53,9 +53,9 @@ def standing(product: floors.Product, version: str) -> Standing:
 
 
 def pinned(product: floors.Product) -> str:
-    """What is installed here by our lock files: of wheels the very version."""
+    """What is installed here by our lock files: of wheels the very version; the image has no Node."""
     wheel = WHEELS.get(product.name)
-    return importlib.metadata.version(wheel) if wheel else product.pinned
+    return version_of(wheel) if wheel else product.pinned
 
 
 def current(settings: Settings, program: str) -> str:
@@ -67,10 +67,10 @@ def current(settings: Settings, program: str) -> str:
                 return f"{major}.{minor}"
         if program == "metabase":
             return reports.look(settings).version.removeprefix("v")
+        if program == "n8n":
+            return automation.running_version(settings) if settings.in_containers else n8n.version(settings)
     except PanpanError:
         return ""
     if program == "python":
         return platform.python_version()
-    if program == "node":
-        return pinned(floors.products()[program])
-    return n8n.version(settings)
+    return pinned(floors.products()[program])

@@ -41,6 +41,7 @@ ENCRYPTION_KEY = "n8n_encryption_key"
 GIVEN = ("pos_api_token", "crm_token", "inventory_token", "smtp_password", "offsite_access_key", "offsite_secret_key")
 # Kept by Metabase, which makes it: `panpan metabase apply`.
 METABASE = ("metabase_api_key", "metabase_admin_password")
+METABASE_KEY = "metabase_encryption_key"
 # Kept in files of their own, which are read each time they are needed: nothing must be told.
 
 
@@ -177,6 +178,13 @@ def _refuse(settings: Settings, name: str, value: str | None) -> None:
             f"{name} is made by Metabase",
             cause="the program keeps what Metabase gave it",
             next=f"take the line of {name} out of settings.env, then panpan metabase apply",
+        )
+    if name == METABASE_KEY and value is None:
+        raise UsageError(
+            f"Metabase's database is encrypted with {name}",
+            cause="a value that Metabase was not told makes its connections unreadable",
+            next="stop Metabase, run its own command rotate-encryption-key with a new value, put that into a file, then"
+            f" panpan secrets rotate {name} --from-file FILE",
         )
     if name in GIVEN and value is None and not settings.simulated:
         raise UsageError(

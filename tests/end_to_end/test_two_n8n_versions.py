@@ -74,7 +74,7 @@ def runtime_of(settings: Settings, version: str) -> Path:
         npm = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
         subprocess.run(
             [str(node), str(npm), "install", "--package-lock-only", "--no-audit", "--no-fund"],
-            cwd=part, env={**os.environ, "PATH": f"{node.parent}{os.pathsep}{os.environ['PATH']}"},
+            cwd=part, env=n8n_install.npm_environment(node),
             capture_output=True, timeout=LOCK_SECONDS, check=True,
         )  # fmt: skip
         part.rename(folder)

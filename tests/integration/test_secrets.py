@@ -153,8 +153,8 @@ def test_secrets_in_files_of_their_own_are_listed_and_renewed(settings: Settings
     assert all(listed[name]["set"] and listed[name]["days"] == 0 for name in ("backup_key", "web_sessions"))
 
 
-@pytest.mark.parametrize("name", ["no_such_password", "postgres_port", "metabase_api_key"])
-def test_what_is_no_secret_or_made_by_metabase_is_refused(settings: Settings, name: str) -> None:
+@pytest.mark.parametrize("name", ["no_such_password", "postgres_port", "metabase_api_key", "metabase_encryption_key"])
+def test_what_is_no_secret_or_metabase_must_know_first_is_refused(settings: Settings, name: str) -> None:
     with pytest.raises(UsageError):
         rotation.rotate(settings, name, no_restart)
 

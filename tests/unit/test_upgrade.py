@@ -57,3 +57,15 @@ def test_table_has_every_program_and_ends_with_three_when_one_is_below(
     assert by_name["postgresql"]["current"] == ""  # nothing runs here
     assert set(by_name["n8n"]) >= {"current", "pinned", "floor", "tested", "container", "holes"}
     assert "CVE-2026-119408" in by_name["n8n"]["holes"]
+
+
+def test_in_containers_n8n_is_asked_itself_and_the_image_needs_no_node(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upgrades.automation, "running_version", lambda _: "2.43.3")
+    monkeypatch.setattr(upgrades, "version_of", lambda _: "")
+
+    found = {each.program: each for each in upgrades.standings(settings.model_copy(update={"in_containers": True}))}
+
+    assert (found["n8n"].current, found["n8n"].is_below) == ("2.43.3", False)
+    assert (found["node"].current, found["node"].is_below) == ("", False)
