@@ -3663,6 +3663,7 @@ CREATE TABLE ops.alert_states (
     currency_code character(3),
     source text,
     reason text,
+    plan_id text,
     CONSTRAINT alert_states_cover_is_known_check CHECK ((cover = ANY (ARRAY['silenced'::text, 'stale'::text, 'error'::text]))),
     CONSTRAINT alert_states_phase_is_known_check CHECK ((phase = ANY (ARRAY['ok'::text, 'pending'::text, 'firing'::text, 'recovering'::text]))),
     CONSTRAINT alert_states_what_is_told_was_told_once_check CHECK (((NOT announced) OR (told_at IS NOT NULL)))
@@ -3705,6 +3706,8 @@ COMMENT ON COLUMN ops.alert_states.currency_code IS 'Currency of value and level
 COMMENT ON COLUMN ops.alert_states.source IS 'Source the value comes from; null where several or none.';
 
 COMMENT ON COLUMN ops.alert_states.reason IS 'In words: what was found, why it is stale or what failed; null where nothing is to be said.';
+
+COMMENT ON COLUMN ops.alert_states.plan_id IS 'Plan of the value last seen, where the metric compiler gave it; null for what is no figure of a metric.';
 
 CREATE VIEW marts.alerts AS
  SELECT rule,
@@ -4786,6 +4789,7 @@ CREATE TABLE ops.alert_events (
     level numeric,
     notice text,
     reason text,
+    plan_id text,
     CONSTRAINT alert_events_notice_is_known_check CHECK ((notice = ANY (ARRAY['fired'::text, 'reminder'::text, 'recovered'::text, 'broken'::text])))
 );
 
@@ -4812,6 +4816,8 @@ COMMENT ON COLUMN ops.alert_events.level IS 'The level it was held against.';
 COMMENT ON COLUMN ops.alert_events.notice IS 'What is told of it: fired, reminder, recovered, broken; null: nothing.';
 
 COMMENT ON COLUMN ops.alert_events.reason IS 'In words, where something is to be said.';
+
+COMMENT ON COLUMN ops.alert_events.plan_id IS 'Plan of the value, where the metric compiler gave it; null for what is no figure of a metric.';
 
 ALTER TABLE ops.alert_events ALTER COLUMN event_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.alert_events_event_id_seq

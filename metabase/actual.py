@@ -66,9 +66,9 @@ class Actual:
         return int(row["id"])
 
     def tables(self, database_id: int) -> list[Row]:
-        """Metabase's own list of a database's tables."""
+        """Metabase's own list of a database's tables with their fields, the hidden ones too."""
         path = f"/api/database/{database_id}/metadata"
-        return self._once(path, lambda: list(self.client.get(path).get("tables") or []))
+        return self._once("tables", lambda: list(self.client.get(path, include_hidden="true").get("tables") or []))
 
     # --- people ----------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from metabase.kinds_instance import (
     UserKind,
 )
 from metabase.kinds_mail import AlertKind, ReportKind, no_recipients
+from metabase.kinds_words import DescriptionKind, await_sync
 from metabase.plan import Difference, Kind, Memory, Plan, World, compare, remember
 
 # Settings before anything is shared; All Users loses its rights before groups copy them and collections inherit
@@ -46,9 +47,10 @@ KINDS: tuple[Kind, ...] = (
     MemberKind(),
     AlertKind(),
     ReportKind(),
+    DescriptionKind(),  # last: Metabase reads the tables meanwhile
 )
 # What the server does not keep of these is told at the end: the rest is still worth having.
-HARMLESS = (QuestionKind, DashboardKind, AlertKind, ReportKind)
+HARMLESS = (QuestionKind, DashboardKind, AlertKind, ReportKind, DescriptionKind)
 ROUNDS = 4  # tries of one kind, after an unanswered write or somebody else's change in between
 LONGEST_CAUSE = 2000
 Told = Callable[[str], None]
@@ -70,7 +72,7 @@ def plan(client: Client, desired: Desired, memory: Memory) -> Plan:
 def first_plan(desired: Desired) -> Plan:
     """The plan for a server nobody has claimed yet: everything, without asking it."""
     parts = [desired.settings, {desired.database.key: desired.database}, desired.collections, desired.questions]
-    parts += [desired.dashboards, desired.alerts, desired.reports]
+    parts += [desired.dashboards, desired.alerts, desired.reports, desired.descriptions]
     person = Wanted("administrator/first", f"the first administrator {desired.admin_email}", {})
     things = [person, *(each for part in parts for each in part.values())]
     adds = [Difference("add", each.key, each.title, wanted=each) for each in things]
@@ -87,7 +89,11 @@ def apply(client: Client, desired: Desired, memory: Memory, told: Told = lambda 
     world = open_world(client, desired, memory)
     restore_mails(world)
     unkept: list[Difference] = []
-    done = [each for kind in KINDS for each in apply_kind(kind, world, told, unkept)]
+    done = []
+    for kind in KINDS:
+        if isinstance(kind, DescriptionKind):
+            await_sync(world, told)
+        done += apply_kind(kind, world, told, unkept)
     if unkept:
         raise not_kept(unkept)
     no_recipients(world)

@@ -81,6 +81,10 @@ class Client:
     def close(self) -> None:
         self._session.close()
 
+    def pause(self, seconds: float) -> None:
+        """Wait for what the server does by itself."""
+        self._pause(seconds)
+
     def __enter__(self) -> Client:
         return self
 

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from metabase.alert_files import Alert, Mails, Recipient, Report, alert_sql
 from metabase.catalogue import FOLDER, GRID_COLUMNS, Card, Catalogue, Dashboard, Filter, Question, load_question
 from metabase.compiled import Cells, base_plan
+from metabase.descriptions import TableWords
 from metabase.parameters import template_tags
 from metabase.visualization import display_of, link_settings, settings_of
 from panpan.errors import SettingsError
@@ -84,16 +85,25 @@ class Desired:
     dashboards: dict[str, Wanted]
     alerts: dict[str, Wanted]
     reports: dict[str, Wanted]
+    descriptions: dict[str, Wanted]
     admin_email: str
     people: dict[str, dict[str, Person]] = field(default_factory=dict)
     secrets: dict[str, SecretStr] = field(default_factory=dict, repr=False)
 
 
-def desired_state(settings: Settings, catalogue: Catalogue, mails: Mails, *, engine_is_known: bool = False) -> Desired:
+def desired_state(
+    settings: Settings,
+    catalogue: Catalogue,
+    mails: Mails,
+    descriptions: Mapping[str, TableWords],
+    *,
+    engine_is_known: bool = False,
+) -> Desired:
     """
     All that should be.
 
-    engine_is_known: our alert engine has its mart, so Metabase's alerts may leave the word to it.
+    descriptions: what tables and columns of the marts mean. engine_is_known: our alert engine has its mart, so
+    Metabase's alerts may leave the word to it.
     Errors: SettingsError when a list of people, or the sender, can't be read.
     """
     people = {
@@ -112,6 +122,7 @@ def desired_state(settings: Settings, catalogue: Catalogue, mails: Mails, *, eng
         ),
         alerts=_by_key(wanted_alert(alert) for alert in mails.alerts.values()),
         reports=_by_key(wanted_report(each, catalogue.dashboards[each.dashboard]) for each in mails.reports.values()),
+        descriptions=_by_key(wanted_description(name, words) for name, words in descriptions.items()),
         admin_email=settings.metabase_admin_email,
         people=people,
         secrets={
@@ -406,6 +417,12 @@ def wanted_report(report: Report, dashboard: Dashboard) -> Wanted:
         "enabled": True,
     }
     return Wanted(f"report/{report.name}", f"report {report.title}", content)
+
+
+def wanted_description(table: str, words: TableWords) -> Wanted:
+    """What Metabase says of a table and its columns."""
+    content = {"description": words.description, "columns": dict(words.columns)}
+    return Wanted(f"description/{table}", f"description of {SCHEMA}.{table}", content)
 
 
 def _by_key(wanted: Iterable[Wanted]) -> dict[str, Wanted]:

@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import tempfile
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -24,6 +25,7 @@ from metabase.desired import Content, Desired, Wanted
 
 Action = Literal["add", "change", "remove"]
 LONGEST_VALUE = 60
+NOTHING: dict[str, Any] = {"applied": {}, "secrets": {}, "mails": [], "not_synced": []}
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Memory:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self._kept: dict[str, Any] = {"applied": {}, "secrets": {}, "mails": []}
+        self._kept: dict[str, Any] = deepcopy(NOTHING)
         if file.exists():
             try:
                 self._kept |= json.loads(file.read_text(encoding="utf-8"))
@@ -111,9 +113,20 @@ class Memory:
         self._kept["mails"] = rows
         self.save()
 
+    @property
+    def not_synced(self) -> list[str]:
+        """Tables and columns of ours that Metabase did not find when it was asked to look."""
+        names: list[str] = self._kept["not_synced"]
+        return names
+
+    def keep_not_synced(self, names: list[str]) -> None:
+        if names != self.not_synced:
+            self._kept["not_synced"] = names
+            self.save()
+
     def start_anew(self) -> None:
         """Another server, or an empty one: nothing was ever applied to it."""
-        self._kept |= {"applied": {}, "secrets": {}, "mails": []}
+        self._kept |= deepcopy(NOTHING)
 
     def has_secret(self, name: str, secret: SecretStr) -> bool:
         """Whether this secret was the last one sent. Metabase never shows one, so only a salted hash can tell."""

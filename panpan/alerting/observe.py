@@ -2,7 +2,8 @@
 What a rule sees: its select asked of the marts as role bi, or a probe of this machine.
 
 Comes in: a rule and moments. Goes out: one observation per moment and label; none is ever made up. A source that is
-silent makes its observations stale: an old figure is no reason to wake anybody, nor to calm anybody.
+silent makes its observations stale: an old figure is no reason to wake anybody, nor to calm anybody. A figure of a
+metric is the compiler's, with the plan id `panpan value` gives the same figure.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from fnmatch import fnmatch
+from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg2
 from psycopg2.extensions import connection as PgConnection  # the driver's own name is too plain
-from psycopg2.extras import RealDictCursor
+from psycopg2.extras import RealDictCursor, register_default_jsonb
 
 from backups import status as backup_status
 from backups.ledger import entries
@@ -27,27 +31,35 @@ from panpan.alerting.machine import Seen
 from panpan.alerting.rules import Rule
 from panpan.errors import ContractError, PanpanError
 from panpan.settings import Settings
+from transforms.compiler import Plan, cell_query, compile_query, keep_plan
+from transforms.metrics import TIME_DIMENSIONS
 
-MOMENTS = """
+STATEMENT = """
 with moments as (
     select moment, (moment at time zone %(zone)s)::date as day
     from unnest(%(moments)s::timestamptz[]) as moment
-)
+){figures}
 select * from (
-{}
+{asked}
 ) as asked
 """
+FIGURES = """, figures as (
+{}
+)"""
 SILENT = """
 select source, title, least(last_record_at, last_load_at) as newest
 from marts.data_freshness
 where least(last_record_at, last_load_at) < %s - error_after_hours * interval '1 hour'
 """
-KNOWN = ("moment", "title", "value", "level", "unit", "currency_code", "source")
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen of one alert at one moment; reason says in words why it is stale, failed, or what was found."""
+    """
+    What was seen of one alert at one moment; reason says in words why it is stale, failed, or what was found.
+
+    plan_id leads from the value to its receipts, where the metric compiler gave it.
+    """
 
     labels: Mapping[str, str]
     title: str
@@ -58,6 +70,7 @@ class Observation:
     currency_code: str | None = None
     source: str | None = None
     reason: str | None = None
+    plan_id: str | None = None
 
     @property
     def key(self) -> str:
@@ -91,7 +104,7 @@ def observe(settings: Settings, rule: Rule, now: datetime) -> Seeing:
 def observe_history(settings: Settings, rule: Rule, moments: Sequence[datetime]) -> list[Seeing]:
     """What the rule would have seen at past moments, by one statement; with what is known today, all sources fresh."""
     with connect(settings, "bi") as connection:
-        rows = _rows(connection, settings, rule, moments)
+        rows = _rows(connection, settings, rule, moments, _plan(settings, rule, moments))
     found: dict[datetime, list[Observation]] = {moment: [] for moment in moments}
     for row in rows:
         found[row["moment"]].append(_observation(rule, row, {}))
@@ -99,18 +112,47 @@ def observe_history(settings: Settings, rule: Rule, moments: Sequence[datetime])
 
 
 def _asked(settings: Settings, rule: Rule, now: datetime) -> list[Observation]:
+    plan = _plan(settings, rule, [now])
     with connect(settings, "bi") as connection:
-        rows = _rows(connection, settings, rule, [now])
+        rows = _rows(connection, settings, rule, [now], plan)
         silent = silent_sources(connection, now)
+    if plan is not None:
+        rows = [{**row, "plan_id": _cell_plan(settings, rule, plan, row).plan_id} for row in rows]
     return [_observation(rule, row, silent) for row in rows]
 
 
+def _plan(settings: Settings, rule: Rule, moments: Sequence[datetime]) -> Plan | None:
+    """The plan of the figures a rule reads; None for one that reads none."""
+    if rule.figures is None:
+        return None
+    days = [moment.astimezone(ZoneInfo(settings.report_time_zone)).date() for moment in moments]
+    return compile_query(rule.figures.query(min(days), max(days)), max(days))
+
+
+def _cell_plan(settings: Settings, rule: Rule, plan: Plan, row: Mapping[str, Any]) -> Plan:
+    """
+    The plan of one figure alone, kept so that its id leads back.
+
+    Errors: ContractError when the row's value is not the figure it says it is.
+    """
+    cell = row.get("cell") or {}
+    if not cell or _decimal(row["value"]) != _decimal(cell["value"]):
+        raise ContractError(f"alert rule {rule.name} tells {row['value']}, which is no figure of {plan.metric.name}")
+    days = {name: date.fromisoformat(cell[name]) for name in TIME_DIMENSIONS if name in cell}
+    asked = compile_query(cell_query(plan, {**cell, **days}), plan.asked_on)
+    with suppress(OSError):  # the figure is one all the same; its plan leads nowhere
+        keep_plan(settings, asked)
+    return asked
+
+
 def _rows(
-    connection: PgConnection, settings: Settings, rule: Rule, moments: Sequence[datetime]
+    connection: PgConnection, settings: Settings, rule: Rule, moments: Sequence[datetime], plan: Plan | None
 ) -> list[dict[str, Any]]:
-    statement = MOMENTS.format(rule.sql.replace("%", "%%"))
+    statement = STATEMENT.format(figures=FIGURES.format(plan.sql) if plan else "", asked=rule.sql.replace("%", "%%"))
+    given = {"moments": list(moments), "zone": settings.report_time_zone, **(plan.parameters if plan else {})}
+    register_default_jsonb(connection, loads=partial(json.loads, parse_float=Decimal))
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(statement, {"moments": list(moments), "zone": settings.report_time_zone})
+        cursor.execute(statement, given)
         rows = [dict(row) for row in cursor.fetchall()]
     missing = [name for name in ("moment", "title", "value", *rule.labels) if rows and name not in rows[0]]
     if missing:
@@ -127,8 +169,9 @@ def silent_sources(connection: PgConnection, now: datetime) -> dict[str, str]:
 
 
 def _observation(rule: Rule, row: Mapping[str, Any], silent: Mapping[str, str]) -> Observation:
-    source = row.get("source")
-    behind = [name for name in silent if name == source or any(fnmatch(name, pattern) for pattern in rule.sources)]
+    source, sources = row.get("source"), row.get("sources") or ()
+    patterns = [*rule.sources, *sources, *([source] if source else [])]
+    behind = [name for name in silent if any(fnmatch(name, pattern) for pattern in patterns)]
     value = _decimal(row["value"])
     level = rule.level if rule.level is not None else _decimal(row.get("level"))
     return Observation(
@@ -141,6 +184,7 @@ def _observation(rule: Rule, row: Mapping[str, Any], silent: Mapping[str, str]) 
         currency_code=row.get("currency_code"),
         source=source,
         reason="; ".join(silent[name] for name in behind) or None,
+        plan_id=row.get("plan_id"),
     )
 
 

@@ -41,7 +41,8 @@ def overview(settings: Settings, now: datetime) -> Overview:
         connection.cursor(cursor_factory=RealDictCursor) as cursor,
     ):
         cursor.execute(
-            "select rule, labels, title, state, since, value, level, unit, currency_code, reason from ops.alert_states"
+            "select rule, labels, title, state, since, value, level, unit, currency_code, reason, plan_id"
+            " from ops.alert_states"
         )
         alerts = [dict(row) for row in cursor.fetchall()]
         cursor.execute("select status, count(*) as count from ops.mails group by status order by status")
@@ -69,6 +70,7 @@ def _unjudged(rule: Rule) -> dict[str, Any]:
         "unit": None,
         "currency_code": None,
         "reason": None,
+        "plan_id": None,
     }
 
 

@@ -2,14 +2,15 @@
 Alert rules as files: rules/<name>.yaml with a select beside it, and the home's own in alerts/rules.
 
 A rule's select reads `moments` (moment, day), a relation of one moment when the rule is judged and of many in a
-backtest, so both ask the very same text. It gives one row per moment and label: the label columns, title, value, and as
-the rule says level, unit, currency_code, source.
+backtest, so both ask the very same text. A rule about a metric reads `figures` too: the metric compiler's own rows. It
+gives one row per moment and label: the label columns, title, value, and as the rule says level, unit, currency_code,
+source or sources, and cell (the row of figures its value is) or plan_id.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +21,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from panpan.alerting.machine import Seen, Timing
 from panpan.errors import ContractError, UsageError
 from panpan.settings import Settings
+from transforms.compiler import Query, compile_query
+from transforms.periods import spelled
 
 FOLDER = Path(__file__).parent / "rules"
 LANGUAGES = ("en", "es")
@@ -65,12 +68,41 @@ class Level(_Strict):
         return level * self.times if self.times is not None else level + (self.plus or 0)
 
 
+class Figures(_Strict):
+    """Which figures of the compiler a rule's select reads: a metric, split, of so many days or months before."""
+
+    metric: str
+    by: tuple[str, ...] = ()
+    days: int | None = Field(None, ge=1)
+    months: int | None = Field(None, ge=1)
+
+    def query(self, first: date, last: date) -> Query:
+        """The question for moments from the first day to the last; a level is asked as it is now."""
+        if self.months:
+            first = first.replace(day=1)
+            for _ in range(self.months):
+                first = (first - timedelta(days=1)).replace(day=1)
+            return Query(self.metric, self.by, period=spelled(first, last))
+        if self.days:
+            return Query(self.metric, self.by, period=spelled(first - timedelta(days=self.days), last))
+        return Query(self.metric, self.by)
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Figures:
+        try:
+            compile_query(self.query(date(2026, 1, 1), date(2026, 1, 1)), date(2026, 1, 1))
+        except UsageError as error:
+            raise ValueError(f"figures: {error.message}: {error.explained_cause()}") from None
+        return self
+
+
 class Rule(_Strict):
     """
     One rule: the question it answers, when it fires and when that is over, who answers for it, who is told.
 
-    level: a constant; null when each row of the select says its own. sources: patterns of the sources it stands on,
-    where its rows don't name theirs; none: it does not need fresh data.
+    figures: what the metric compiler gives its select to read. level: a constant; null when each row of the select
+    says its own. sources: patterns of the sources it stands on, where its rows don't name theirs; none: it does not
+    need fresh data.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -79,6 +111,7 @@ class Rule(_Strict):
     advice: Words
     probe: Literal["backups", "disk"] | None = None
     sql: str = ""
+    figures: Figures | None = None
     labels: tuple[str, ...]
     fires: Literal["below", "above"]
     level: Decimal | None = None

@@ -24,7 +24,7 @@ from panpan.alerting.rules import Rule
 UPSERT = """
 insert into ops.alert_states as known (
     rule, labels, title, phase, cover, since, phase_since, announced, told_at, is_broken_told, is_blind, value, level,
-    unit, currency_code, source, reason
+    unit, currency_code, source, reason, plan_id
 )
 values %s
 on conflict (rule, labels) do update set
@@ -32,15 +32,15 @@ on conflict (rule, labels) do update set
     phase_since = excluded.phase_since, announced = excluded.announced, told_at = excluded.told_at,
     is_broken_told = excluded.is_broken_told, is_blind = excluded.is_blind, value = excluded.value,
     level = excluded.level, unit = excluded.unit, currency_code = excluded.currency_code, source = excluded.source,
-    reason = excluded.reason
+    reason = excluded.reason, plan_id = excluded.plan_id
 where (
     known.title, known.phase, known.cover, known.since, known.phase_since, known.announced, known.told_at,
     known.is_broken_told, known.is_blind, known.value, known.level, known.unit, known.currency_code, known.source,
-    known.reason
+    known.reason, known.plan_id
 ) is distinct from (
     excluded.title, excluded.phase, excluded.cover, excluded.since, excluded.phase_since, excluded.announced,
     excluded.told_at, excluded.is_broken_told, excluded.is_blind, excluded.value, excluded.level, excluded.unit,
-    excluded.currency_code, excluded.source, excluded.reason
+    excluded.currency_code, excluded.source, excluded.reason, excluded.plan_id
 )
 """
 QUEUE = """
@@ -122,6 +122,7 @@ def _known(row: Mapping[str, Any]) -> Known:
         currency_code=row["currency_code"],
         source=row["source"],
         reason=row["reason"],
+        plan_id=row["plan_id"],
     )
     return Known(row["labels"], row["title"], state, last)
 
@@ -147,6 +148,7 @@ def write_states(connection: PgConnection, rule: str, moved: Sequence[Moved]) ->
             each.seen.currency_code,
             each.seen.source,
             each.seen.reason,
+            each.seen.plan_id,
         )
         for each in moved
     ]
@@ -177,6 +179,7 @@ def add_events(connection: PgConnection, rule: str, moved: Sequence[Moved], now:
             each.seen.level,
             each.notice,
             each.seen.reason,
+            each.seen.plan_id,
         )
         for each in moved
         if each.is_news
@@ -185,7 +188,8 @@ def add_events(connection: PgConnection, rule: str, moved: Sequence[Moved], now:
         execute_values(
             cursor,
             "insert into ops.alert_events"
-            " (happened_at, rule, labels, title, from_state, to_state, value, level, notice, reason) values %s",
+            " (happened_at, rule, labels, title, from_state, to_state, value, level, notice, reason, plan_id)"
+            " values %s",
             rows,
         )
 
@@ -217,6 +221,7 @@ def _item(each: Moved) -> dict[str, Any]:
         "currency_code": each.seen.currency_code,
         "since": began.phase_since.isoformat(),
         "reason": each.seen.reason,
+        "plan_id": each.seen.plan_id,
     }
 
 

@@ -1,11 +1,12 @@
 """
-Commands about alerts: alerts list, evaluate, silence, unsilence, history, backtest, test-mail, stops, allow.
+Commands about alerts: alerts list, evaluate, silence, unsilence, history, backtest, test-mail, mails, stops, allow.
 """
 
 from __future__ import annotations
 
 import getpass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,7 @@ from panpan.cli import output
 from panpan.cli.options import AsJson, Home
 from panpan.errors import MailError, UsageError
 from panpan.settings import load_settings
+from panpan.web.mails import read as read_mail
 
 commands = typer.Typer(
     name="alerts", help="Alert rules, how they stand, and the mails about them.", no_args_is_help=True
@@ -276,6 +278,55 @@ def test_mail(
         output.print_json({"to": to, "reply": reply})
     else:
         output.results.print(f"the mail server accepted it: {reply}", markup=False, highlight=False)
+
+
+@commands.command("mails")
+def mails(
+    topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help="Rule or report; all by default.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="Folder to write the mails into.", file_okay=False)] = None,
+    limit: Annotated[int, typer.Option("--limit", help="How many, the newest.", min=1)] = 50,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    List the mails that were written, of alerts and of reports; with --to each becomes a file .eml and one .html.
+
+    Topics are rules and reports: low_stock, weekly_report.  Example: panpan alerts mails low_stock --to mails
+    """
+    with (
+        connect(load_settings(home=home), "transformer") as connection,
+        connection.cursor(cursor_factory=RealDictCursor) as cursor,
+    ):
+        cursor.execute(
+            "select mail.mail_id, mail.created_at, mail.topic, notice.kind, mail.recipient, mail.status, mail.subject,"
+            " mail.content from ops.mails as mail"
+            " left join ops.alert_notices as notice on mail.notice_id = notice.notice_id"
+            " where mail.content is not null and (%(topic)s::text is null or mail.topic = %(topic)s)"
+            " order by mail.mail_id desc limit %(limit)s",
+            {"topic": topic, "limit": limit},
+        )
+        rows = [dict(row) for row in cursor.fetchall()]
+    contents = [bytes(row.pop("content")) for row in rows]
+    if to is not None:
+        for row, content in zip(rows, contents, strict=True):
+            row["files"] = [str(file) for file in _write_mail(to, row, content)]
+    if as_json:
+        output.print_json({"mails": rows})
+        return
+    shown = [(_moment(r["created_at"]), r["topic"], r["kind"], r["recipient"], r["subject"], r["status"]) for r in rows]
+    output.print_table("mails", ["written", "topic", "kind", "to", "subject", "status"], shown)
+    for row in rows if to is not None else ():
+        output.results.print("\n".join(row["files"]), markup=False, highlight=False)
+
+
+def _write_mail(folder: Path, row: dict[str, Any], content: bytes) -> tuple[Path, Path]:
+    """A mail as it was sent, and as its reader sees it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = "-".join(str(part) for part in (f"{row['mail_id']:05d}", row["topic"], row["kind"]) if part)
+    files = folder / f"{stem}.eml", folder / f"{stem}.html"
+    files[0].write_bytes(content)
+    files[1].write_text(read_mail(stem, content).html, encoding="utf-8")
+    return files
 
 
 @commands.command("stops")

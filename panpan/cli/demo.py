@@ -46,6 +46,7 @@ def demo(
                 },
                 **report.tables,
                 "metrics": report.metrics,
+                "mails": report.mails,
                 "loads": {status: _count(report.loads, status) for status in ("loaded", "duplicate")},
                 "seconds": report.seconds,
             }
@@ -58,6 +59,7 @@ def demo(
         )
         for name, url in report.urls.items():
             output.results.print(f"{name}: {url}", highlight=False)
+        output.results.print("the mails as files: bin/panpan alerts mails --to FOLDER", highlight=False)
         output.results.print("stop it all: bin/panpan down", highlight=False)
     if not no_open and output.results.is_terminal:
         webbrowser.open(report.urls["dashboards"])

@@ -13,26 +13,23 @@ from typing import Annotated, Any
 
 import typer
 
-from db.connection import connect
 from metabase.alert_files import HEARTBEAT, Mails, load_mails
-from metabase.apply import apply as apply_plan
 from metabase.apply import first_plan
 from metabase.apply import plan as make_plan
 from metabase.audit import administrators, audit
 from metabase.catalogue import Catalogue, load_catalogue
 from metabase.client import Client
-from metabase.desired import Desired, desired_state, web_address
+from metabase.desired import web_address
 from metabase.jar import PUBLISHER, VERSION, fetch
 from metabase.parameters import Filters
-from metabase.plan import Action, Memory, Plan
+from metabase.plan import Action, Plan
 from metabase.preview import CardView, Preview
-from metabase.provision import claim, ensure_key, enter, look_at, need_url
+from metabase.provision import enter, look_at, need_url
 from panpan.cli import output
 from panpan.cli.options import AsJson, Home
-from panpan.errors import CheckFailed, UsageError
-from panpan.governance.approval import drafts
-from panpan.local.files import lock
-from panpan.local.initialise import keep_setting
+from panpan.dashboards import apply as apply_files
+from panpan.dashboards import memory_of, wanted
+from panpan.errors import CheckFailed
 from panpan.settings import CHECKOUT, Settings, load_settings
 
 
@@ -47,8 +44,6 @@ class FileKind(StrEnum):
     json = "json"
 
 
-MEMORY_FILE = "metabase.json"
-LOCK_FILE = "metabase.lock"
 HEADINGS: dict[Action, tuple[str, str]] = {
     "add": ("to add", "added"),
     "change": ("to change", "changed"),
@@ -94,19 +89,9 @@ def apply(home: Home = None, wait: Wait = 300, as_json: AsJson = False) -> None:
     The first run creates the administrator and an API key and keeps both in the home's settings.env.  Example:
     panpan metabase apply --json
     """
-    settings = load_settings(home=home)
-    desired = wanted(settings)
-    (settings.home / "run").mkdir(mode=0o700, exist_ok=True)
-    with lock(settings.home / "run" / LOCK_FILE), server(settings) as client:
-        with output.step("waiting for Metabase"):
-            found = look_at(client, seconds=wait)
-        if not found.is_claimed:
-            claim(client, found, settings, lambda name, value: keep_setting(settings.home, name, value))
-            settings = load_settings(home=home)
-        ensure_key(client, settings, lambda name, value: keep_setting(settings.home, name, value))
-        report = apply_plan(client, desired, memory_of(settings), told=say)
-        report.notes[:0] = found.notes
-    show(report, {"url": client.url, "version": found.tag}, as_json, done=True)
+    with output.step("bringing Metabase to what the files say"):
+        done = apply_files(load_settings(home=home), told=say, seconds=wait)
+    show(done.plan, {"url": done.url, "version": done.found.tag}, as_json, done=True)
 
 
 @commands.command("audit")
@@ -230,42 +215,11 @@ def server(settings: Settings) -> Iterator[Client]:
         yield client
 
 
-def wanted(settings: Settings, catalogue: Catalogue | None = None) -> Desired:
-    """The desired state of this home."""
-    catalogue = catalogue or load_catalogue()
-    refuse_drafts(settings, catalogue)
-    return desired_state(settings, catalogue, load_mails(catalogue), engine_is_known=engine_is_known(settings))
-
-
-def refuse_drafts(settings: Settings, catalogue: Catalogue) -> None:
-    """Dashboards count as certified: a metric nobody approved may not be on them."""
-    unapproved = drafts(settings)
-    shown = sorted(f"{name} shows {q.metric}" for name, q in catalogue.questions.items() if q.metric in unapproved)
-    if shown:
-        raise UsageError(
-            "a question shows a metric that is a draft",
-            cause="; ".join(shown),
-            next="panpan metrics propose NAME --by WHO --why REASON, then panpan metrics approve NAME --by ANOTHER",
-        )
-
-
-def engine_is_known(settings: Settings) -> bool:
-    """Whether our alert engine has its mart, so that Metabase's alerts may leave the word to it."""
-    with connect(settings, "bi") as connection, connection.cursor() as cursor:
-        cursor.execute("select to_regclass(%s) is not null", (HEARTBEAT,))
-        row = cursor.fetchone()
-    return bool(row and row[0])
-
-
 def certified_marts(catalogue: Catalogue, mails: Mails) -> set[str]:
     """The marts the transforms make, and those our own questions say they read."""
     made = {f"marts.{file.stem}" for file in (CHECKOUT / "transforms" / "marts").glob("*.sql")}
     questions = [*catalogue.questions.values(), *mails.questions.values()]
     return made | {mart for question in questions for mart in question.reads} | {HEARTBEAT}
-
-
-def memory_of(settings: Settings) -> Memory:
-    return Memory(settings.home / MEMORY_FILE)
 
 
 def say(sentence: str) -> None:

@@ -55,9 +55,10 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """
-    Start PostgreSQL, n8n, the worker and the web pages; what runs already is left alone.
+    Start PostgreSQL, n8n, the worker and the web pages, and Metabase where its program is at hand.
 
-    Creates the home when it is new; makes and proves a backup before migrations.  Example: panpan up --simulate
+    What runs already is left alone. Creates the home when it is new; makes and proves a backup before migrations.
+    Example: panpan up --simulate
     """
     refuse_unknown_servers(only)
     folder = home_folder(home)
@@ -67,12 +68,13 @@ def up(
         signal.signal(number, _end)
     with timed_steps(seconds) as step:
         started = stack.up(settings, only=only, simulate=simulate, backup=not without_backup, step=step)
-    states = stack.status(settings)
+    states, shown = stack.status(settings), stack.dashboards_sentence(settings)
     if as_json:
-        output.print_json({"started": started, "servers": [asdict(s) for s in states], "seconds": seconds})
+        servers = [asdict(state) for state in states]
+        output.print_json({"started": started, "servers": servers, "seconds": seconds, "dashboards": shown})
         return
-    for sentence in sentences([state for state in states if state.running]):
-        output.results.print(sentence, highlight=False)
+    for sentence in [*sentences([state for state in states if state.running]), shown]:
+        output.results.print(sentence, markup=False, highlight=False)
 
 
 def down(home: Home = None, as_json: AsJson = False) -> None:
@@ -100,7 +102,7 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     settings = load_settings(home=home)
     states = stack.status(settings)
     found = everything.read_status(settings)
-    said = [*found.sentences, *sentences(states)]
+    said = [*found.sentences, *sentences(states), stack.dashboards_sentence(settings)]
     if as_json:
         servers = [{**asdict(state), "sentence": sentence(state)} for state in states]
         output.print_json(
@@ -108,7 +110,7 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
         )
     else:
         for each in said:
-            output.results.print(each, highlight=False)
+            output.results.print(each, markup=False, highlight=False)
     if found.failure:
         raise typer.Exit(1)
 

@@ -18,7 +18,7 @@ from db.connection import connect
 from panpan.doctor.check import Checks, Verdict, bad, none_of, well
 from panpan.doctor.pages import ask_pages
 from panpan.errors import DatabaseError, ServerError
-from panpan.local import n8n, postgres, stack
+from panpan.local import metabase, n8n, postgres, stack
 from panpan.local.process import works_in
 from panpan.settings import Settings
 
@@ -34,6 +34,7 @@ class Servers:
     """
     running and answering: names. open_binds: "name address:port" beside loopback. shared_ports: settings with one port.
     taken_ports: ports of stopped servers that a stranger has. leftovers: processes without their server.
+    no_metabase: why none is started here.
     """
 
     running: set[str]
@@ -42,6 +43,7 @@ class Servers:
     shared_ports: list[str]
     taken_ports: list[str]
     leftovers: list[str]
+    no_metabase: str | None = None
 
 
 def look(settings: Settings) -> Servers:
@@ -66,6 +68,7 @@ def look(settings: Settings) -> Servers:
             f"{name} {port}" for name, port in ports.items() if port and name not in running and listens(port)
         ],
         leftovers=[f"{name} ({pid})" for pid, name in ours.items() if name not in running],
+        no_metabase=metabase.why_not(settings),
     )
 
 
@@ -109,7 +112,8 @@ def open_binds(ours: dict[int, str]) -> list[str]:
 def shared_ports(settings: Settings) -> list[str]:
     """Settings of servers of ours that name the same port."""
     ports = {name: getattr(settings, name) for name in Settings.model_fields if name.endswith("_port")}
-    local = {name: port for name, port in ports.items() if Settings.model_fields[name].is_required()}
+    ours = {"metabase_port", *(name for name in ports if Settings.model_fields[name].is_required())}
+    local = {name: port for name, port in ports.items() if name in ours and port}
     counts = Counter(local.values())
     return [name for name, port in local.items() if counts[port] > 1]
 
@@ -147,6 +151,13 @@ def worker_runs(servers: Servers) -> Verdict:
 @checks.add("web-runs", "error", Servers)
 def web_runs(servers: Servers) -> Verdict:
     return _runs("web", "panpan's web server", servers)
+
+
+@checks.add("metabase-runs", "warning", Servers, machine=True)
+def metabase_runs(servers: Servers) -> Verdict:
+    if servers.no_metabase:
+        return well(f"no Metabase is started here: {servers.no_metabase}")
+    return _runs("metabase", "Metabase", servers)
 
 
 @checks.add("ports-differ", "error", Servers, machine=True)

@@ -22,8 +22,8 @@ from panpan.settings import HOME_FILE, PREFIX, Settings, files_of_secrets, is_se
 FOLDERS = ("inbox", "formatted", "archive", "sources", "logs", "run", "n8n")
 AGES = "secrets.json"
 SECRET_BYTES = 24
-# Made too, used in containers only.
-FOR_COMPOSE = ("metabase_database_password", "metabase_encryption_key", "n8n_runners_token")
+# Made too, for what not every home runs: Metabase, and the containers' runner.
+NOT_REQUIRED = ("metabase_database_password", "metabase_encryption_key", "metabase_port", "n8n_runners_token")
 HEADING = "# Secrets and ports of this home, written by `panpan init`. Private; never overwritten.\n"
 
 
@@ -55,7 +55,7 @@ def is_initialised(home: Path) -> bool:
 def complete_settings_file(file: Path) -> None:
     """Add a value for each field without default that nobody has given; mode 0600, replaced as a whole."""
     text = file.read_text(encoding="utf-8") if file.exists() else HEADING
-    missing = [name for name in (*required_fields(), *FOR_COMPOSE) if name not in given_fields(file)]
+    missing = [name for name in (*required_fields(), *NOT_REQUIRED) if name not in given_fields(file)]
     if missing:
         write_private(file, text)
         lines = [f"{PREFIX}{name.upper()}={value}\n" for name, value in new_values(missing, file)]
@@ -71,7 +71,7 @@ def append_line(file: Path, line: str) -> None:
 
 
 def keep_setting(home: Path, name: str, value: str) -> None:
-    """Write one secret into the home's settings file, in place of the one that was there."""
+    """Write one setting into the home's settings file, in place of the one that was there."""
     file = home / HOME_FILE
     key = f"{PREFIX}{name.upper()}="
     with lock(home / "run" / "init.lock"):

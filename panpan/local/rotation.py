@@ -210,9 +210,11 @@ def _apply(settings: Settings, note: Note) -> None:
 def _affected(name: str) -> list[str]:
     """The servers that use a secret and were given it when they started, in the order they start."""
     of_n8n = name in (ENCRYPTION_KEY, "n8n_database_password", "n8n_owner_password")
+    of_metabase = name == "metabase_database_password"  # set in the server when Metabase is started
     of_pages = name in ("postgres_password", "owner_password", "transformer_password", "bi_password", "web_password")
     # The worker runs the backups, which hold every key.
-    return [*(["n8n"] if of_n8n else []), "simulate", "changes", "worker", *(["web"] if of_pages else [])]
+    last = [*(["web"] if of_pages else []), *(["metabase"] if of_metabase else [])]
+    return [*(["n8n"] if of_n8n else []), "simulate", "changes", "worker", *last]
 
 
 def _set_password(settings: Settings, role: Role, note: Note) -> None:

@@ -11,11 +11,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from db.connection import connect
-from db.migrate import migrate, pending_over_data
+from db.migrate import migrate, open_to_backup, pending_over_data
+from metabase.jar import VERSION as METABASE_VERSION
+from panpan import dashboards
 from panpan.errors import PanpanError
-from panpan.local import mail_catcher, n8n, postgres, rotation
+from panpan.local import mail_catcher, metabase, n8n, postgres, rotation
 from panpan.local.backup_command import back_up_before
 from panpan.local.files import lock
+from panpan.local.initialise import keep_setting
 from panpan.local.n8n_deploy import deploy_workflows
 from panpan.local.n8n_install import install, install_folder, pinned_version
 from panpan.local.process import Daemon, memory_bytes
@@ -137,8 +140,19 @@ def down(settings: Settings, *, step: Step = nullcontext) -> list[str]:
 
 
 def status(settings: Settings) -> list[ServerState]:
-    """How each server is, in the order they start."""
-    return [state(server, settings) for server in SERVERS if server.name != CHANGES or settings.point_in_time]
+    """How each server of this home is, in the order they start."""
+    wanted = {CHANGES: settings.point_in_time, metabase.NAME: metabase.why_not(settings) is None}
+    return [state(server, settings) for server in SERVERS if wanted.get(server.name, True)]
+
+
+def dashboards_sentence(settings: Settings) -> str:
+    """Who shows the dashboards, and why not Metabase where it doesn't."""
+    why = metabase.why_not(settings)
+    if why is None:
+        return f"The dashboards are in Metabase, {metabase.own_url(settings)}, and on panpan's own pages."
+    if settings.metabase_url and not metabase.is_ours(settings):
+        return f"The dashboards are in Metabase, {settings.metabase_url}, and on panpan's own pages."
+    return f"The dashboards are panpan's own pages: {why}."
 
 
 def state(server: Server, settings: Settings) -> ServerState:
@@ -158,7 +172,12 @@ def state(server: Server, settings: Settings) -> ServerState:
 def _wanted(settings: Settings, only: Collection[str] | None, simulate: bool) -> list[Server]:
     if only is not None:
         return [server for server in SERVERS if server.name in only]
-    wanted = {SIMULATE: simulate, MAILS: simulate, CHANGES: settings.point_in_time}
+    wanted = {
+        SIMULATE: simulate,
+        MAILS: simulate,
+        CHANGES: settings.point_in_time,
+        metabase.NAME: metabase.why_not(settings) is None,
+    }
     return [server for server in SERVERS if wanted.get(server.name, True)]
 
 
@@ -173,6 +192,8 @@ def _start_postgres(settings: Settings, step: Step, *, backup: bool = True) -> N
             back_up_before(settings, waiting, drill=True)
     with step("migrating the database"):
         postgres.create_n8n_database(settings)
+        if metabase.why_not(settings) is None:
+            metabase.create_database(settings)
         migrate(settings)
 
 
@@ -185,6 +206,23 @@ def _start_n8n(settings: Settings, step: Step) -> None:
         deploy_workflows(settings)
     if was_down:
         _fail_loads_of_a_dead_n8n(settings)
+
+
+def _start_metabase(settings: Settings, step: Step) -> None:
+    """Started, claimed before anybody else can, and made what the files say."""
+    if metabase.needs_fetch(settings):
+        with step(f"downloading Metabase {METABASE_VERSION} (once)"):
+            metabase.fetch(settings)
+    if metabase.daemon(settings).process() is None:
+        metabase.create_database(settings)
+        open_to_backup(settings)
+    with step("starting Metabase (the first start takes minutes)"):
+        metabase.start(settings)
+    if not settings.metabase_url:
+        keep_setting(settings.home, "metabase_url", metabase.own_url(settings))
+        settings = settings.model_copy(update={"metabase_url": metabase.own_url(settings)})
+    with step("bringing Metabase's dashboards to what the files say"):
+        dashboards.apply(dashboards.with_secrets(settings), seconds=metabase.START_SECONDS)
 
 
 def _fail_loads_of_a_dead_n8n(settings: Settings) -> None:
@@ -230,4 +268,13 @@ SERVERS = (
         version=n8n.version,
     ),
     *(_program(program) for program in PROGRAMS),
+    Server(
+        name=metabase.NAME,
+        daemon=metabase.daemon,
+        start=_start_metabase,
+        stop=metabase.stop,
+        is_healthy=metabase.is_ready,
+        port=lambda settings: settings.metabase_port,
+        version=metabase.version,
+    ),
 )

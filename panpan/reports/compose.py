@@ -16,13 +16,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-import jinja2
-
 from metabase.desired import web_address
 from panpan.alerting.language import day, moment, money, number, share, words
 from panpan.alerting.picture import Bar, draw_bars
 from panpan.alerting.rules import Language
 from panpan.settings import Settings
+from panpan.templates import templates
 from transforms.compiler import Answer, Query, compile_query, evaluate
 from transforms.periods import business_today, days_of
 
@@ -35,13 +34,7 @@ PERIODS: dict[Name, tuple[str, str]] = {
 METRICS = ("revenue", "tickets", "average_ticket", "new_customers")
 LOW_STOCK = "low_stock_products"
 
-_templates = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=jinja2.select_autoescape(["html"]),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_templates = templates(Path(__file__).parent / "templates")
 
 
 @dataclass(frozen=True)

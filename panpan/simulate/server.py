@@ -79,7 +79,7 @@ class _Systems:
     def __init__(self, world: World, faults: Faults, follows_clock: bool) -> None:
         self._world, self._faults, self._follows_clock = world, faults, follows_clock
         self._lock = Lock()
-        self._is_made = False
+        self._is_made = self._has_told = self._is_held = False
 
     def health(self, request: Request) -> Response:
         """Alive, and up to which day the world goes; makes nothing."""
@@ -121,7 +121,11 @@ class _Systems:
         return json_reply({"faults": self._faults.listing()})
 
     async def control_until(self, request: Request) -> Response:
-        """Say which day is the last; move it on with {"until": "2026-06-30"}, never back."""
+        """
+        Say which day is the last; move it on with {"until": "2026-06-30"}, and back only before anything was told.
+
+        A last day in the past stays until it is moved on, also where the world follows the clock.
+        """
         if not _is_from_here(request):
             return _REFUSED
         if request.method == "POST":
@@ -129,10 +133,11 @@ class _Systems:
                 until = date.fromisoformat(orjson.loads(await request.body())["until"])
             except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
                 return json_reply({"error": f'expected {{"until": "2026-06-30"}}: {error}'}, 400)
-            if until < self._world.until:
-                return json_reply({"error": f"the last day is {self._world.until} and can't go back"}, 409)
             with self._lock:
+                if until < self._world.until and self._has_told:
+                    return json_reply({"error": f"the last day is {self._world.until} and can't go back"}, 409)
                 self._move_to(until)
+                self._is_held = until < yesterday()
         return json_reply({"until": str(self._world.until)})
 
     def _search_orders(self, body: bytes) -> Response:
@@ -141,11 +146,11 @@ class _Systems:
     def _made_world(self) -> World:
         """The world with everything made; the lock keeps two requests from making it at once."""
         with self._lock:
-            if self._follows_clock and yesterday() > self._world.until:
+            if self._follows_clock and not self._is_held and yesterday() > self._world.until:
                 self._move_to(yesterday())
             if not self._is_made:
                 self._world.make()
-                self._is_made = True
+                self._is_made = self._has_told = True
             return self._world
 
     def _move_to(self, until: date) -> None:

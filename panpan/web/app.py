@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import jinja2
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -34,6 +33,7 @@ from metabase.sheets import to_pdf, to_png
 from panpan.errors import DatabaseError, PanpanError, SettingsError, UsageError
 from panpan.settings import Settings
 from panpan.status import as_json, read_status
+from panpan.templates import templates
 from panpan.web import asking, catalogue, evolution, flow, forecasts, mails, receipts, reconciliation, status
 from panpan.web.accounts import Accounts, Role
 from panpan.web.login import Door, current, must_log_in
@@ -144,13 +144,7 @@ class Pages:
             "dashboards": {dashboard.name for dashboard in dashboards},
             "questions": {name for dashboard in dashboards for name in dashboard.question_names()},
         }
-        self.templates = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(FOLDER / "templates"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self.templates = templates(FOLDER / "templates")
         self.templates.globals.update(
             dashboards=preview.catalogue.dashboards,
             status_sentences=status_sentences,

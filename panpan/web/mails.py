@@ -60,17 +60,17 @@ class Mail:
 
 def listed(settings: Settings) -> list[Mail]:
     """The mails that were caught, the newest first."""
-    return [_read(file) for file in caught(settings.caught_mails)[:MOST_LISTED]]
+    return [_read_file(file) for file in caught(settings.caught_mails)[:MOST_LISTED]]
 
 
 def find(settings: Settings, name: str) -> Mail:
     """One mail. Errors: UnknownPage when there is none of that name."""
-    return _read(_file(settings, name))
+    return _read_file(_file(settings, name))
 
 
 def part(settings: Settings, name: str, number: int) -> bytes:
     """An attachment's bytes. Errors: UnknownPage."""
-    parts = list(_message(_file(settings, name)).walk())
+    parts = list(_message(_file(settings, name).read_bytes()).walk())
     if not 0 <= number < len(parts) or parts[number].is_multipart():
         raise UnknownPage("there is no such part")
     content = parts[number].get_payload(decode=True)
@@ -84,14 +84,19 @@ def _file(settings: Settings, name: str) -> Path:
     return file
 
 
-def _message(file: Path) -> EmailMessage:
-    message = message_from_bytes(file.read_bytes(), policy=default)
+def _message(content: bytes) -> EmailMessage:
+    message = message_from_bytes(content, policy=default)
     assert isinstance(message, EmailMessage)  # noqa: S101  # what this policy makes
     return message
 
 
-def _read(file: Path) -> Mail:
-    message = _message(file)
+def _read_file(file: Path) -> Mail:
+    return read(file.stem, file.read_bytes())
+
+
+def read(name: str, content: bytes) -> Mail:
+    """A mail from its bytes, its pictures inside its HTML."""
+    message = _message(content)
     pictures = {
         str(each["Content-ID"]).strip("<>"): f"data:{each.get_content_type()};base64,{_encoded(each)}"
         for each in message.walk()
@@ -106,7 +111,7 @@ def _read(file: Path) -> Mail:
         if each.get_filename()
     )
     return Mail(
-        name=file.stem,
+        name=name,
         subject=str(message["Subject"] or ""),
         sender=str(message["From"] or ""),
         recipient=str(message["To"] or ""),

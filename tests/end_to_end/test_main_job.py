@@ -126,6 +126,33 @@ def test_demo_shows_what_the_sources_hold_to_the_cent(home: Settings, demo: dict
     assert set(demo["seconds"]) == {"install", "start", "ingest", "transform"}
 
 
+def test_demo_shows_an_alerts_whole_life_and_the_mails_become_files(
+    home: Settings, demo: dict[str, Any], tmp_path: Path
+) -> None:
+    """Something was short and a delivery that n8n brought lifted it: both are told, and so is last week."""
+    kinds = ask(home, "select kind from ops.alert_notices where rule = 'low_stock' order by notice_id")
+    ends = ask(home, "select labels from ops.alert_events where rule = 'low_stock' and notice = 'recovered'")
+    [moved] = ask(home, "select count(*) from core.stock_movements where kind = 'delivery'")
+    caught = [file.read_text(encoding="utf-8") for file in home.caught_mails.glob("*.eml")]
+    files = [
+        Path(name)
+        for each in run_cli(home, "alerts", "mails", "--to", tmp_path, "--json")["mails"]
+        for name in each["files"]
+    ]
+
+    assert ("fired",) in kinds
+    assert ("recovered",) in kinds
+    assert ends
+    assert moved[0] > 0
+    subjects = " | ".join(demo["mails"])
+    assert "Alert: Low on stock" in subjects
+    assert "Over: Low on stock" in subjects
+    assert "Last week" in subjects
+    assert len([text for text in caught if "Low on stock" in text]) >= 2
+    assert {"fired", "recovered"} <= {file.stem.rpartition("-")[2] for file in files}
+    assert any("weekly_report" in file.name and file.suffix == ".html" for file in files)
+
+
 def test_second_demo_changes_no_figure_and_is_quick(home: Settings, demo: dict[str, Any]) -> None:
     before = ask(home, FIGURES), ask(home, MARTS)
     started = time.monotonic()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import email
 import json
 import os
+import re
 import socket
+import ssl
 import subprocess
 import sys
 import textwrap
@@ -24,10 +26,19 @@ from typing import Any
 import psycopg2
 import pytest
 import requests
+import typer
 import uvicorn
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from psycopg2 import sql
 from psycopg2.extras import execute_values
+from pydantic import SecretStr
+from typer.testing import CliRunner
 
 from db.connection import connect
 from metabase.alert_files import alert_sql, load_mails
@@ -36,9 +47,14 @@ from panpan.alerting import courier
 from panpan.alerting.backtest import backtest
 from panpan.alerting.evaluate import LOCK_KEY, evaluate, leave_heartbeat, only_one
 from panpan.alerting.language import words
+from panpan.alerting.letters import Letter
+from panpan.alerting.observe import observe
+from panpan.alerting.overview import overview
+from panpan.alerting.people import Person
 from panpan.alerting.rules import FOLDER, Rule, find_rule, load_rule, load_rules
 from panpan.alerting.store import add_silence
-from panpan.errors import UsageError
+from panpan.cli import alerts, metrics
+from panpan.errors import MailError, UsageError
 from panpan.local.mail_catcher import Catcher, caught
 from panpan.reports import keep
 from panpan.reports.compose import compose
@@ -334,6 +350,272 @@ def test_a_server_that_refuses_for_good_is_not_asked_again(shop: Settings, catch
     go(shop, NOW + HOUR)
 
     assert ask("select status, attempts, reply from ops.mails") == [("refused", 1, "554 looks like spam")] * 2
+
+
+# --- one figure, whoever tells it -------------------------------------------------------------------------
+
+
+def value_said(settings: Settings, *words: str) -> dict[str, Any]:
+    """What `panpan value` prints with --json."""
+    app = typer.Typer()
+    metrics.register(app)
+    result = CliRunner().invoke(app, ["value", *words, "--json", "--home", str(settings.home)])
+    assert result.exit_code == 0, result.exception
+    said: dict[str, Any] = json.loads(result.stdout)
+    return said
+
+
+def plan_of(mail: EmailMessage) -> str:
+    """The plan id a mail's figure leads to; the same in its text and its HTML."""
+    [plan_id] = re.findall(r"/receipts/plan/(\w+)", text_of(mail))
+    assert f"/receipts/plan/{plan_id}" in text_of(mail, "html")
+    return str(plan_id)
+
+
+def test_the_stock_a_mail_tells_is_what_value_says_under_the_same_plan(shop: Settings, catcher: Catcher) -> None:
+    insert(shop, "inventory_status", [stock("Flour", "4.25"), stock("Sugar", "30")])
+
+    go(shop, NOW)
+
+    said = value_said(shop, "stock_on_hand", "--where", "product=Flour", "--where", "store=norte")
+    mail = mails(shop)[-1]
+    assert (plan_of(mail), "4.25 kg, below" in text_of(mail)) == (said["plan_id"], True)
+    assert [Decimal(row["value"]) for row in said["rows"]] == [Decimal("4.25")]
+    [alert] = [each for each in overview(shop, NOW).alerts if each["title"].startswith("Flour")]
+    assert alert["plan_id"] == said["plan_id"]
+    assert read_plan(shop, said["plan_id"]).query.metric == "stock_on_hand"
+
+
+def test_the_sales_a_mail_tells_are_what_value_says_under_the_same_plan(shop: Settings, catcher: Catcher) -> None:
+    yesterday = NOW.date() - timedelta(days=1)
+    days = [yesterday - timedelta(days=7 * weeks) for weeks in range(9)]
+    insert(shop, "daily_store_sales", [sales(day, 900 if day == yesterday else 300) for day in days])
+
+    go(shop, NOW, "high_sales")
+
+    keep_where = ("--where", "store=norte", "--where", "source=pos", "--where", "currency=EUR")
+    said = value_said(shop, "revenue", *keep_where, "--period", yesterday.isoformat())
+    mail = mails(shop)[-1]
+    assert [Decimal(row["value"]) for row in said["rows"]] == [900]
+    assert plan_of(mail) == said["plan_id"]
+    assert "€900.00, above the level of €450.00" in text_of(mail)
+
+
+def test_the_retention_a_mail_tells_is_what_value_says_under_the_same_plan(shop: Settings, catcher: Catcher) -> None:
+    months = [(date(2025, 10, 1) + timedelta(days=31 * number)).replace(day=1) for number in range(7)]
+    insert(
+        shop,
+        "customer_retention",
+        [
+            {"month": month, "earlier_count": 100, "retained_count": 30 if month == months[-1] else 60}
+            for month in months
+        ],
+    )
+
+    go(shop, NOW, "retention_drop")
+    go(shop, NOW + 25 * HOUR, "retention_drop")
+
+    said = value_said(shop, "retention_rate", "--period", "2026-04")
+    mail = mails(shop)[-1]
+    assert [Decimal(row["value"]) for row in said["rows"]] == [Decimal("0.3")]
+    assert plan_of(mail) == said["plan_id"]
+    assert "30.0%, below the level of 48.0%" in text_of(mail)
+
+
+def test_a_value_that_is_no_figure_of_its_metric_is_an_error_of_the_rule(shop: Settings) -> None:
+    insert(shop, "inventory_status", [stock("Flour", "4")])
+    rule = find_rule(shop, "low_stock")
+    wrong = rule.model_copy(
+        update={"sql": rule.sql.replace("figures.value - coalesce", "figures.value + 1 - coalesce")}
+    )
+
+    assert observe(shop, rule, NOW).failure is None
+    assert observe(shop, wrong, NOW).failure == "alert rule low_stock tells 5.0000, which is no figure of stock_on_hand"
+
+
+def test_mails_become_files_as_they_were_sent_and_as_they_are_read(
+    shop: Settings, catcher: Catcher, tmp_path: Path
+) -> None:
+    insert(shop, "inventory_status", [stock("Flour", "4")])
+    go(shop, NOW)
+    set_stock(shop, "Flour", "30")
+    go(shop, NOW + HOUR)
+    go(shop, NOW + 2 * HOUR)
+    app = typer.Typer()
+    alerts.register(app)
+
+    result = CliRunner().invoke(
+        app, ["alerts", "mails", "low_stock", "--to", str(tmp_path), "--json", "--home", str(shop.home)]
+    )
+
+    written = json.loads(result.stdout)["mails"]
+    assert [each["kind"] for each in written] == ["recovered", "recovered", "fired", "fired"]
+    files = [Path(file) for each in written for file in each["files"]]
+    assert {file.read_bytes() for file in files if file.suffix == ".eml"} == {
+        file.read_bytes() for file in caught(shop.caught_mails)
+    }
+    pages = [file.read_text(encoding="utf-8") for file in files if file.suffix == ".html"]
+    assert all("data:image/png;base64," in page and "cid:" not in page for page in pages)
+
+
+# --- an encrypted mail server --------------------------------------------------------------------------
+
+
+LOGIN = ("panpan", "correct-horse-7-battery")
+
+
+def certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """A certificate that signs itself, for one host, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - HOUR)
+        .not_valid_after(now + 24 * HOUR)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / f"{name}.pem", folder / f"{name}.key"
+    files[0].write_bytes(made.public_bytes(Encoding.PEM))
+    files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return files
+
+
+def authenticator(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+    return AuthResult(success=(data.login.decode(), data.password.decode()) == LOGIN, handled=False)
+
+
+@contextmanager
+def encrypted(shop: Settings, files: tuple[Path, Path], security: str) -> Iterator[Settings]:
+    """A mail server with that certificate and a login, and the settings of a shop that uses it by that security."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*files)
+    handler = Guarded(shop.caught_mails)
+    place: dict[str, Any] = {"hostname": "127.0.0.1", "port": shop.mail_port, "authenticator": authenticator}
+    if security == "ssl":  # aiosmtpd itself knows encryption by STARTTLS only
+        made: Any = Encrypted(handler, **place, ssl_context=context, auth_require_tls=False)
+    else:
+        made = Controller(handler, **place, tls_context=context, require_starttls=True)
+    made.start()
+    try:
+        yield with_smtp(shop, security)
+    finally:
+        made.stop()
+
+
+class Guarded(Catcher):
+    """Takes mails of those who logged in."""
+
+    async def handle_MAIL(  # aiosmtpd's name
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        if not session.authenticated:
+            return "530 5.7.0 Authentication required"
+        envelope.mail_from = address
+        return "250 OK"
+
+
+class Encrypted(Controller):
+    """aiosmtpd's own look whether it serves would ask for a certificate it can trust; this one takes any."""
+
+    def _trigger_server(self) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with (
+            socket.create_connection((self.hostname, self.port), 10) as line,
+            context.wrap_socket(line) as session,
+        ):
+            session.recv(100)
+
+
+def with_smtp(shop: Settings, security: str, password: str = LOGIN[1]) -> Settings:
+    return shop.model_copy(
+        update={
+            "smtp_host": "localhost",
+            "smtp_port": shop.mail_port,
+            "smtp_security": security,
+            "smtp_username": LOGIN[0],
+            "smtp_password": SecretStr(password),
+            "mail_from": "PanPan <bi@shop.example>",
+        }
+    )
+
+
+@pytest.fixture
+def low(shop: Settings) -> Settings:
+    """A shop with something to tell."""
+    insert(shop, "inventory_status", [stock("Flour", "4")])
+    return shop
+
+
+@pytest.mark.parametrize("security", ["starttls", "ssl"])
+def test_mails_arrive_by_an_encrypted_server_that_asks_for_a_login(
+    security: str, low: Settings, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = certificate(tmp_path, "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(files[0]))
+
+    with encrypted(low, files, security) as settings:
+        delivery = go(settings, NOW)
+
+    assert (delivery.sent, delivery.failure) == (2, None)
+    assert statuses(ask) == {"sent": 2}
+    assert subjects(low) == ["Alert: Low on stock: Flour, PanPan Norte"]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_trusted", "reason"),
+    [
+        ("localhost", False, "can't be trusted: self-signed certificate"),
+        ("mail.shop.example", True, "can't be trusted: Hostname mismatch"),
+    ],
+)
+def test_a_certificate_nobody_can_trust_is_refused_and_nothing_counts_as_sent(
+    name: str, is_trusted: bool, reason: str, low: Settings, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = certificate(tmp_path, name)
+    monkeypatch.setenv("SSL_CERT_FILE", str(files[0] if is_trusted else certificate(tmp_path, "other.example")[0]))
+
+    for security in ("starttls", "ssl"):
+        with encrypted(low, files, security) as settings:
+            failure = go(settings, NOW).failure or ""
+            with pytest.raises(MailError, match="was not sent") as refused:
+                courier.send_now(settings, Person(address="pat@shop.example"), Letter("a", "b", "c"), NOW)
+
+        assert reason in failure or security == "ssl"  # the second time the mails wait for their next try
+        assert reason in str(refused.value.cause)
+    assert statuses(ask) == {"waiting": 2}
+    assert mails(low) == []
+
+
+def test_a_server_without_starttls_is_refused_where_it_is_asked_for(low: Settings, catcher: Catcher, ask: Ask) -> None:
+    failure = go(with_smtp(low, "starttls"), NOW).failure or ""
+
+    assert "does not offer what is asked of it, and nothing is sent without: STARTTLS" in failure
+    assert statuses(ask) == {"waiting": 2}
+    assert mails(low) == []
+
+
+def test_a_wrong_password_is_told_without_the_password(
+    low: Settings, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = certificate(tmp_path, "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(files[0]))
+
+    with encrypted(low, files, "starttls"):
+        failure = go(with_smtp(low, "starttls", "wrong-horse-7-battery"), NOW).failure or ""
+
+    assert f"localhost:{low.mail_port} refuses the login of panpan: 535" in failure
+    assert statuses(ask) == {"waiting": 2}
+    replies = ask("select reply from ops.mails")
+    assert "wrong-horse" not in f"{failure}{replies}"
+    assert mails(low) == []
 
 
 def test_an_address_nobody_knows_is_remembered_and_shown(shop: Settings, catcher: Catcher, ask: Ask) -> None:

@@ -105,9 +105,7 @@ def test_a_row_that_refers_to_nothing_is_refused_where_triggers_cant_be_put_asid
 
 def test_nobody_inserts_in_bulk_where_the_own_rights_end(warehouse: Settings) -> None:
     with (
-        pytest.raises(
-            psycopg2.errors.InsufficientPrivilege, match="permission denied for table"
-        ),
+        pytest.raises(psycopg2.errors.InsufficientPrivilege, match="permission denied for table"),
         connect(warehouse, "transformer") as connection,
         connection.cursor() as cursor,
     ):

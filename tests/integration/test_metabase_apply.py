@@ -172,6 +172,8 @@ def summary(m: Any) -> dict[str, Any]:
         "keys": len(m.keys),
         "databases": [row["name"] for row in m.databases.values()],
         "settings": dict(m.stored),
+        "words": [(t["name"], t["description"], [(f["name"], f["description"]) for f in t["fields"]])
+                  for rows in m.tables.values() for t in rows],
     }  # fmt: skip
 
 
@@ -642,6 +644,57 @@ def test_a_subscription_of_a_person_is_not_touched(double: Any, applied: Site) -
 
     assert applied.plan().differences == []
     is_settled(applied)
+
+
+# --- what tables and columns mean ----------------------------------------------------------------------
+
+
+def test_words_wait_for_the_sync_and_only_those_it_did_not_bring_are_written(double: Any, site: Site) -> None:
+    """Metabase takes comments up by itself; what is the same already is not sent."""
+    site.apply()
+
+    sent = [line for line in double.written() if line.startswith(("PUT /api/table", "PUT /api/field"))]
+    assert len(sent) == 3  # two tables and one column; two columns came with the sync
+    assert "wait until Metabase has read the tables of the marts" in site.told
+    assert site.table("data_freshness")["description"] == "One row per source."
+    is_settled(site)
+
+
+def test_a_sync_that_does_not_end_is_told_and_the_rest_is_there(double: Any, site: Site) -> None:
+    double.m.never_syncs = True
+
+    done = site.apply()
+
+    assert "dashboard/sales" in keys(done.by_files("add"))
+    assert any("have no description: daily_store_sales, data_freshness" in note for note in done.notes)
+    double.m.never_syncs = False
+    assert "description/daily_store_sales" in keys(site.apply().by_files("change"))
+    is_settled(site)
+
+
+def test_a_column_made_later_is_looked_for_once(double: Any, applied: Site) -> None:
+    """After a migration Metabase is asked to read again; what it can't find is asked for no second time."""
+    before = applied.descriptions["data_freshness"]
+    more = {**before.columns, "row_count": "How many rows.", "unreadable": "Nobody may."}
+    applied.descriptions["data_freshness"] = replace(before, columns=more)
+    columns = {**double_module.WAREHOUSE["data_freshness"][1], "row_count": None}
+    double.m.look_into = lambda details: double_module.WAREHOUSE | {"data_freshness": (None, columns)}
+
+    done = applied.apply()
+
+    syncs = [line for line in double.written() if "sync_schema" in line]
+    assert (len(syncs), keys(done.by_files("change"))) == (1, ["description/data_freshness"])
+    assert any("data_freshness.unreadable" in note for note in done.notes)
+    is_settled(applied)
+
+
+def test_words_metabase_does_not_keep_are_told(double: Any, site: Site) -> None:
+    double.m.forgets["description"] = ("description",)
+
+    with pytest.raises(MetabaseError, match="did not keep") as failure:
+        site.apply()
+
+    assert "description of marts.daily_store_sales" in str(failure.value.cause)
 
 
 # --- the double itself ---------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from db.connection import connect
 from metabase.alert_files import HEARTBEAT, alert_sql, load_mails
 from metabase.catalogue import load_catalogue
 from metabase.client import MetabaseError
+from panpan import dashboards
 from panpan.cli import metabase as commands
 from panpan.errors import PanpanError
 from panpan.settings import HOME_FILE, Settings, load_settings
@@ -100,9 +101,9 @@ def test_the_secrets_are_kept_in_the_private_file_and_said_nowhere(home: Path, d
     assert settings.metabase_admin_password and settings.metabase_api_key
     for secret in (settings.metabase_admin_password, settings.metabase_api_key, settings.bi_password):
         assert secret.get_secret_value() not in result.stdout + result.stderr
-        assert secret.get_secret_value() not in (home / commands.MEMORY_FILE).read_text(encoding="utf-8")
+        assert secret.get_secret_value() not in (home / dashboards.MEMORY_FILE).read_text(encoding="utf-8")
     assert (home / HOME_FILE).stat().st_mode & 0o777 == 0o600
-    assert (home / commands.MEMORY_FILE).stat().st_mode & 0o777 == 0o600
+    assert (home / dashboards.MEMORY_FILE).stat().st_mode & 0o777 == 0o600
     database = next(iter(double.m.databases.values()))["details"]
     assert ("bi", settings.bi_password.get_secret_value()) == (database["user"], database["password"])
 
@@ -297,8 +298,8 @@ def heartbeat(settings: Settings, moment: str | None) -> None:
 
 def test_apply_sees_whether_there_is_an_engine(home: Path, double: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A home that was not migrated yet has none, and its alerts must not ask for it."""
-    assert commands.engine_is_known(load_settings(home=home))
-    monkeypatch.setattr(commands, "HEARTBEAT", "marts.no_heartbeat")
+    assert dashboards.engine_is_known(load_settings(home=home))
+    monkeypatch.setattr(dashboards, "HEARTBEAT", "marts.no_heartbeat")
     typed("apply", home=home)
     assert not any(HEARTBEAT in str(card["dataset_query"]) for card in double.m.cards.values())
     monkeypatch.undo()

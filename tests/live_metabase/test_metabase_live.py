@@ -28,6 +28,7 @@ from pydantic import SecretStr
 
 from db.connection import connect
 from metabase.client import Client
+from metabase.descriptions import read_descriptions
 from metabase.provision import look_at
 from panpan.settings import CHECKOUT, Settings
 from transforms.run import run as run_transforms
@@ -148,7 +149,8 @@ def real(address: str, new_warehouse: Any, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def site(real: Real) -> Any:
     """The same server for every scenario; each ends settled, so the next begins with what the files say."""
-    site = scenarios.Site(real.settings, real.home, kept=real.kept, seconds=START_SECONDS)
+    words = read_descriptions(real.settings)
+    site = scenarios.Site(real.settings, real.home, descriptions=words, kept=real.kept, seconds=START_SECONDS)
     site.apply()
     return site
 

@@ -10,7 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from metabase_double.state import ADMINISTRATORS, IN_PROPERTIES, Metabase, Refuse, Row
+from metabase_double.state import ADMINISTRATORS, IN_PROPERTIES, SYNC_LOOKS, Metabase, Refuse, Row
 
 FORBIDDEN = "You don't have permissions to do that."
 COLUMNS_24 = 24
@@ -349,13 +349,37 @@ def end_database(a: Asked) -> Any:
 @route("GET", "/api/database/{id}")
 def database(a: Asked) -> Any:
     row = find(a.m.databases, a.id())
-    row["initial_sync_status"] = "complete"
+    a.m.look_at_sync(a.id())
     return shown_database(row)
 
 
 @route("GET", "/api/database/{id}/metadata")
 def metadata(a: Asked) -> Any:
     return shown_database(find(a.m.databases, a.id())) | {"tables": a.m.tables.get(a.id(), [])}
+
+
+@route("POST", "/api/database/{id}/sync_schema")
+def sync_schema(a: Asked) -> Any:
+    find(a.m.databases, a.id())
+    a.m.syncing[a.id()] = SYNC_LOOKS
+    return {"status": "ok"}
+
+
+@route("PUT", "/api/table/{id}")
+def put_table(a: Asked) -> Any:
+    return described(a, [row for rows in a.m.tables.values() for row in rows])
+
+
+@route("PUT", "/api/field/{id}")
+def put_field(a: Asked) -> Any:
+    return described(a, [field for rows in a.m.tables.values() for row in rows for field in row["fields"]])
+
+
+def described(a: Asked, rows: list[Row]) -> Row:
+    """A table or field with other words."""
+    row = find({each["id"]: each for each in rows}, a.id())
+    row |= {key: value for key, value in a.body.items() if key not in a.m.forgets.get("description", ())}
+    return row
 
 
 # --- collections ---------------------------------------------------------------------------------------

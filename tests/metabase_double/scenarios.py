@@ -20,7 +20,8 @@ from metabase.apply import apply, plan
 from metabase.audit import Finding, audit
 from metabase.catalogue import Catalogue, load_catalogue
 from metabase.client import Client
-from metabase.desired import FRESHNESS, Desired, desired_state, mark_of
+from metabase.descriptions import TableWords
+from metabase.desired import DATABASE_NAME, FRESHNESS, Desired, desired_state, mark_of
 from metabase.plan import Memory, Plan
 from metabase.provision import claim, ensure_key, enter, look_at
 from panpan.settings import Settings
@@ -28,6 +29,14 @@ from panpan.settings import Settings
 Row = dict[str, Any]
 CATALOGUE = load_catalogue()
 MAILS = load_mails(CATALOGUE)
+# Of the double's warehouse; the first and the last differ from what a sync finds by itself.
+DESCRIPTIONS = {
+    "daily_store_sales": TableWords(
+        "One row per store and day. Metrics: revenue.",
+        {"business_date": "The day.", "net_amount": "Net of discounts. Metrics: revenue."},
+    ),
+    "data_freshness": TableWords("One row per source.", {"source": "Which source."}),
+}
 CERTIFIED = {mart for q in [*CATALOGUE.questions.values(), *MAILS.questions.values()] for mart in q.reads}
 
 
@@ -59,6 +68,7 @@ class Site:
     home: Path
     catalogue: Catalogue = CATALOGUE
     mails: Mails = MAILS
+    descriptions: dict[str, TableWords] = field(default_factory=lambda: dict(DESCRIPTIONS))
     kept: dict[str, str] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
     engine_is_known: bool = False
@@ -70,7 +80,9 @@ class Site:
 
     @property
     def desired(self) -> Desired:
-        return desired_state(self.settings, self.catalogue, self.mails, engine_is_known=self.engine_is_known)
+        return desired_state(
+            self.settings, self.catalogue, self.mails, self.descriptions, engine_is_known=self.engine_is_known
+        )
 
     def with_settings(self, **more: Any) -> None:
         self.base = self.base.model_copy(update=more)
@@ -120,6 +132,13 @@ class Site:
             ]
             rows = [client.get(f"/api/dashboard/{item['id']}") for item in items]
         return next(row for row in rows if mark_of(row["description"]) == f"dashboard/{name}")
+
+    def table(self, name: str) -> Row:
+        """Metabase's row of one of our marts, with its fields."""
+        with self.client() as client:
+            [number] = [row["id"] for row in client.get_list("/api/database") if row["name"] == DATABASE_NAME]
+            rows = client.get(f"/api/database/{number}/metadata")["tables"]
+        return next(row for row in rows if row["name"] == name)
 
     def alerts(self) -> list[Row]:
         with self.client() as client:
@@ -359,6 +378,38 @@ def settings_changed_by_hand(site: Site) -> None:
     is_settled(site)
 
 
+def described_by_hand(site: Site) -> None:
+    """What tables and columns mean comes from us; words written over it, or wiped out, are drift and put right."""
+    site.apply()
+    wanted = site.descriptions["daily_store_sales"]
+    table = site.table("daily_store_sales")
+    field_id = next(row["id"] for row in table["fields"] if row["name"] == "net_amount")
+    with site.client() as client:
+        client.put(f"/api/table/{table['id']}", {"description": "My own words"})
+        client.put(f"/api/field/{field_id}", {"description": None})
+    assert keys(site.plan().drift) == ["description/daily_store_sales"]
+    site.apply()
+    table = site.table("daily_store_sales")
+    told = {row["name"]: row["description"] for row in table["fields"]}
+    assert table["description"] == wanted.description
+    assert told["net_amount"] == wanted.columns["net_amount"]
+    is_settled(site)
+
+
+def described_anew(site: Site) -> None:
+    """A comment that changed is a change of ours and no drift, though Metabase's own sync would keep the old one."""
+    site.apply()
+    before = site.descriptions["data_freshness"]
+    site.descriptions["data_freshness"] = replace(before, description=f"{before.description} New.")
+    planned = site.plan()
+    assert (keys(planned.drift), keys(planned.by_files("change"))) == ([], ["description/data_freshness"])
+    site.apply()
+    assert site.table("data_freshness")["description"] == f"{before.description} New."
+    site.descriptions["data_freshness"] = before
+    site.apply()
+    is_settled(site)
+
+
 def alert_lost(site: Site) -> None:
     """An alert Metabase deleted with a change of its card comes back in the same run."""
     site.apply()
@@ -415,6 +466,8 @@ SCENARIOS: dict[str, Callable[[Site], None]] = {
         others_are_left_alone,
         rights_given_by_hand,
         settings_changed_by_hand,
+        described_by_hand,
+        described_anew,
         alert_lost,
         alert_changed_by_hand,
         rogue_questions_are_named,

@@ -14,6 +14,12 @@ from typing import Any
 Row = dict[str, Any]
 
 ALL_USERS, ADMINISTRATORS, ANALYSTS = 1, 2, 3
+SYNC_LOOKS = 2  # so often a database is asked for before its sync is over
+Warehouse = dict[str, tuple[str | None, dict[str, str | None]]]  # table -> its comment, and those of its columns
+WAREHOUSE: Warehouse = {
+    "daily_store_sales": ("One row per store and day.", {"business_date": "The day.", "net_amount": None}),
+    "data_freshness": (None, {"source": "Which source."}),
+}
 LINES = ("line", "bar", "area", "progress")
 DEFAULTS: Row = {
     "site-name": "Metabase",
@@ -65,6 +71,8 @@ class Metabase:
     legacy_queries: bool = False  # cards are read in the shape from before 0.57
     setup_stays_open: bool = False
     before_graph_write: Callable[[], None] | None = None  # somebody else, just in time
+    look_into: Callable[[Row], Warehouse] = lambda details: WAREHOUSE  # what a sync finds; raises Refuse when it can't
+    never_syncs: bool = False
     # what was noted
     log: list[tuple[str, str, int]] = field(default_factory=list)
     writes: int = 0
@@ -88,6 +96,7 @@ class Metabase:
         self.memberships: dict[int, Row] = {}
         self.databases: dict[int, Row] = {}
         self.tables: dict[int, list[Row]] = {}
+        self.syncing: dict[int, int] = {}  # database -> looks until its sync is over
         self.collections: dict[int, Row] = {1: {"id": 1, "name": "Trash", "type": "trash", "location": "/"}}
         self.cards: dict[int, Row] = {}
         self.dashboards: dict[int, Row] = {}
@@ -194,7 +203,9 @@ class Metabase:
     # --- databases -------------------------------------------------------------------------------------
 
     def add_database(self, name: str, engine: str, details: Row, *, sample: bool = False) -> Row:
+        self.look_into(details)  # the server connects before it keeps anything
         number = self.new_id()
+        self.syncing[number] = SYNC_LOOKS
         self.databases[number] = {
             "id": number, "name": name, "engine": engine, "is_sample": sample, "initial_sync_status": "incomplete",
             "details": details | {"ssl": True},  # the server tries TLS first
@@ -202,6 +213,31 @@ class Metabase:
         for cells in self.data.values():
             cells[number] = {"view-data": "unrestricted", "create-queries": "query-builder-and-native"}
         return self.databases[number]
+
+    def look_at_sync(self, number: int) -> None:
+        """One look nearer to the end of a sync, which goes on by itself."""
+        if number not in self.syncing or self.never_syncs:
+            return
+        self.syncing[number] -= 1
+        if self.syncing[number] <= 0:
+            del self.syncing[number]
+            self.sync(number)
+
+    def sync(self, number: int) -> None:
+        """Take up new tables and columns; a comment only where nothing is said yet, so that people's words stay."""
+        rows = {row["name"]: row for row in self.tables.setdefault(number, [])}
+        for table, (comment, columns) in self.look_into(self.databases[number]["details"]).items():
+            if table not in rows:
+                rows[table] = {"id": self.new_id(), "name": table, "schema": "marts", "description": None, "fields": []}
+                self.tables[number].append(rows[table])
+            rows[table]["description"] = rows[table]["description"] or comment
+            fields = {field["name"]: field for field in rows[table]["fields"]}
+            for column, text in columns.items():
+                if column not in fields:
+                    fields[column] = {"id": self.new_id(), "name": column, "description": None}
+                    rows[table]["fields"].append(fields[column])
+                fields[column]["description"] = fields[column]["description"] or text
+        self.databases[number]["initial_sync_status"] = "complete"
 
     def drop_database(self, number: int) -> None:
         del self.databases[number]

@@ -51,7 +51,7 @@ HEALTHY: dict[type, Any] = {
         is_root=False,
     ),
     Private: Private([], [], [], [], [], [], [], [], "", [], ""),
-    Servers: Servers(ALL_SERVERS, ALL_SERVERS, [], [], [], []),
+    Servers: Servers(ALL_SERVERS, ALL_SERVERS, [], [], [], [], "there is no Metabase"),
     Database: Database(
         version="18.6",
         settings={
@@ -120,6 +120,7 @@ BROKEN: dict[str, tuple[type, dict[str, Any], str]] = {
     "mail-encrypted": (Private, {"plain_mail": "mail.shop.example"}, "mail.shop"),
     "postgres-runs": (Servers, {"running": ALL_SERVERS - {"postgres"}}, "PostgreSQL does not run"),
     "n8n-runs": (Servers, {"answering": ALL_SERVERS - {"n8n"}}, "does not answer"),
+    "metabase-runs": (Servers, {"no_metabase": None}, "Metabase"),
     "worker-runs": (Servers, {"running": ALL_SERVERS - {"worker"}}, "worker"),
     "web-runs": (Servers, {"running": ALL_SERVERS - {"web"}}, "web"),
     "ports-differ": (Servers, {"shared_ports": ["web_port", "n8n_port"]}, "web_port"),

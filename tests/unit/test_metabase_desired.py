@@ -14,6 +14,7 @@ from pydantic import SecretStr, ValidationError
 from metabase.alert_files import Alert, alert_sql, check_alert, is_quartz, load_mails
 from metabase.audit import source_tables, sql_tables
 from metabase.catalogue import FOLDER, Display, load_catalogue
+from metabase.descriptions import TableWords, described
 from metabase.desired import access_of, desired_state, mark_of, read_people, web_address
 from metabase.kinds_content import (
     card_content,
@@ -44,7 +45,7 @@ def settings(**more: Any) -> Settings:
     return Settings(**{**needed, "metabase_url": "http://127.0.0.1:3000", **more})
 
 
-DESIRED = desired_state(settings(), CATALOGUE, MAILS)
+DESIRED = desired_state(settings(), CATALOGUE, MAILS, {})
 
 
 def test_every_file_becomes_one_thing_with_its_mark() -> None:
@@ -61,8 +62,28 @@ def test_every_card_says_its_definition_and_its_owner() -> None:
         assert f"Owner: {question.owner}." in description
 
 
+def test_a_column_says_its_comment_and_the_metrics_made_of_it() -> None:
+    rows = [
+        ("daily_store_sales", None, "Sales of a day."),
+        ("daily_store_sales", "net_amount", "Net."),
+        ("daily_store_sales", "store_name", "Its name."),
+        ("daily_store_sales", "note", None),
+        ("uncommented", None, None),
+        ("uncommented", "value", "A value."),
+    ]
+
+    words = described(rows, [find_metric("revenue"), find_metric("tickets")])
+
+    assert words == {
+        "daily_store_sales": TableWords(
+            "Sales of a day. Metrics: revenue, tickets.",
+            {"net_amount": "Net. Metrics: revenue.", "store_name": "Its name."},
+        )
+    }
+
+
 def test_a_compiled_card_names_its_metric_and_plan() -> None:
-    content = desired_state(settings(), CATALOGUE, MAILS).questions["question/sales_per_store_by_day"].content
+    content = desired_state(settings(), CATALOGUE, MAILS, {}).questions["question/sales_per_store_by_day"].content
     plan = compile_query(Query("revenue", ("store", "day")), date(2030, 1, 1))
 
     version = find_metric("revenue").version
@@ -70,7 +91,7 @@ def test_a_compiled_card_names_its_metric_and_plan() -> None:
 
 
 def test_every_dashboard_says_how_fresh_its_data_are() -> None:
-    desired = desired_state(settings(), CATALOGUE, MAILS)
+    desired = desired_state(settings(), CATALOGUE, MAILS, {})
 
     for dashboard in desired.dashboards.values():
         cards = dashboard.content["cards"]
@@ -184,7 +205,7 @@ def test_a_goal_nobody_could_draw_is_refused(change: dict[str, Any]) -> None:
 
 
 def test_a_click_leads_to_our_receipts() -> None:
-    desired = desired_state(settings(web_url="https://shop.example/"), CATALOGUE, MAILS)
+    desired = desired_state(settings(web_url="https://shop.example/"), CATALOGUE, MAILS, {})
 
     text = json.dumps(desired.dashboards["dashboard/sales"].content)
 
@@ -205,7 +226,7 @@ def test_names_and_addresses_of_people_are_read() -> None:
 @pytest.mark.parametrize("text", ["Ada", "ada@shop", "ada@shop.example, nobody"])
 def test_what_is_no_address_is_refused_by_name(text: str) -> None:
     with pytest.raises(SettingsError, match="PANPAN_METABASE_OWNERS"):
-        desired_state(settings(metabase_owners=text), CATALOGUE, MAILS)
+        desired_state(settings(metabase_owners=text), CATALOGUE, MAILS, {})
 
 
 # --- alerts --------------------------------------------------------------------------------------------

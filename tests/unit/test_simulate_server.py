@@ -8,6 +8,7 @@ import time
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -58,14 +59,14 @@ def query(start_at: str = "2025-10-01T00:00:00Z", end_at: str = "2026-10-01T00:0
     }
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Site]:
-    world, faults = World(until=UNTIL), Faults(slow_seconds=0.3)
+@contextmanager
+def serving(world: World, faults: Faults, *, follows_clock: bool = False) -> Iterator[Site]:
+    """A server over a world on a free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-        config = uvicorn.Config(build_app(world, TOKENS, faults), log_level="critical", ws="none", lifespan="off")
-        server = uvicorn.Server(config)
+        app = build_app(world, TOKENS, faults, follows_clock=follows_clock)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none", lifespan="off"))
         free.listen()
         thread = threading.Thread(target=server.run, kwargs={"sockets": [free]})
         thread.start()
@@ -74,6 +75,12 @@ def running() -> Iterator[Site]:
         yield Site(f"http://127.0.0.1:{port}", faults, world)
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Site]:
+    with serving(World(until=UNTIL), Faults(slow_seconds=0.3)) as site:
+        yield site
 
 
 @pytest.fixture
@@ -420,6 +427,17 @@ def test_faults_are_listed_and_switched_over_http(site: Site) -> None:
 def test_an_unknown_fault_is_wrong_use() -> None:
     with pytest.raises(UsageError, match="no_such"):
         Faults().switch("no_such")
+
+
+def test_a_server_nobody_asked_yet_may_show_an_earlier_day_and_keeps_to_it() -> None:
+    """Also where the world follows the clock: a day in the past stays until it is moved on."""
+    with serving(World(), Faults(), follows_clock=True) as site:
+        requests.post(f"{site.url}/control/until", json={"until": "2025-10-10"}, timeout=10).raise_for_status()
+        told = site.contacts()
+
+        assert told.json()["results"]
+        assert requests.get(f"{site.url}/health", timeout=10).json()["until"] == "2025-10-10"
+        assert requests.post(f"{site.url}/control/until", json={"until": "2025-10-09"}, timeout=10).status_code == 409
 
 
 def test_the_last_day_moves_on_and_never_back(running: Site) -> None:

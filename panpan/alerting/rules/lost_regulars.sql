@@ -1,4 +1,6 @@
 -- One row per moment and source with regulars: the share of them that stayed away for thirty days.
+-- The compiler can't say it: the catalogue's churn is of all customers and of whole months, this of regulars alone and of
+-- the last thirty days, so that it is told while they can still be won back.
 -- Reads moments, marts.daily_customers, marts.data_freshness. A regular bought on four days or more of the ninety before those thirty.
 with visits as (
     select

@@ -1,24 +1,41 @@
 -- One row per moment, product and store that has a reorder level.
--- Reads moments, marts.inventory_status, marts.daily_stock_changes. What was there in the past is what is there now less
--- what has moved since.
+-- Reads moments, figures (the metric stock on hand, as it is now), marts.inventory_status for the level, and
+-- marts.daily_stock_changes: what was there in the past is what is there now less what has moved since.
+with levels as (
+    select
+        product_name,
+        store_id,
+        min(store_name) as store_name,
+        min(sku) as sku,
+        min(unit) as unit,
+        min(source) as source,
+        sum(reorder_level) as reorder_level,
+        array_agg(product_id) as product_ids
+    from marts.inventory_status
+    where reorder_level > 0
+    group by product_name, store_id
+)
+
 select
     moments.moment,
-    stock.sku as product,
-    stock.store_id as store,
-    stock.product_name || ', ' || stock.store_name as title,
-    stock.on_hand_quantity - coalesce(sum(later.quantity), 0) as value,
-    stock.reorder_level as level,
-    stock.unit,
-    stock.source
+    levels.sku as product,
+    levels.store_id as store,
+    levels.product_name || ', ' || levels.store_name as title,
+    figures.value - coalesce(later.quantity, 0) as value,
+    levels.reorder_level as level,
+    levels.unit,
+    levels.source,
+    to_jsonb(figures) as cell
 from moments
-cross join marts.inventory_status as stock
-left join marts.daily_stock_changes as later
-    on
-        stock.product_id = later.product_id
-        and stock.store_id = later.store_id
-        and later.business_date > moments.day
-        and later.business_date > (select min(earliest.day) from moments as earliest)
-where stock.reorder_level > 0
-group by
-    moments.moment, stock.sku, stock.store_id, stock.product_name, stock.store_name, stock.on_hand_quantity,
-    stock.reorder_level, stock.unit, stock.source
+cross join levels
+inner join figures on levels.product_name = figures.product and levels.store_id = figures.store
+cross join
+    lateral (
+        select sum(change.quantity) as quantity
+        from marts.daily_stock_changes as change
+        where
+            change.product_id = any(levels.product_ids)
+            and change.store_id = levels.store_id
+            and change.business_date > moments.day
+            and moments.day < (select max(newest.day) from moments as newest)
+    ) as later

@@ -1,4 +1,5 @@
 -- One row per moment, store and source that sold in the four weeks before: hours in which it usually sells and has not.
+-- The compiler can't say it: its metrics know days and no hours, and a day is over when it is too late.
 -- Reads moments, marts.hourly_store_sales, marts.data_freshness. Usual is an hour of the weekday with sales in at least
 -- three of the last four weeks. Counted from the last sale up to the newest record of the source: what a source has
 -- not told yet is no silence of the store.

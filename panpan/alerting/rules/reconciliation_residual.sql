@@ -1,4 +1,5 @@
 -- One row per moment and comparison of a metric: what its newest period leaves unexplained, whatever the sign.
+-- The compiler can't say it: it answers for one system, and this is what two of them leave unexplained.
 -- Reads moments, marts.reconciliation.
 with newest as (
     select distinct on (metric, comparison, catalogue, currency_code)

@@ -1,4 +1,5 @@
 -- One row per moment and source that has sent anything: hours since its newest record.
+-- The compiler can't say it: the metric data freshness is a moment, and this the time passed since.
 -- Reads moments, marts.data_freshness. Judged by the data, never by what was scheduled.
 select
     moments.moment,
