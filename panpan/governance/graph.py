@@ -268,9 +268,9 @@ def _shown(settings: Settings) -> Iterator[Node]:
         questions = {f"question.{name}" for name in dashboard.question_names()}
         yield Node("dashboard", dashboard.name, tuple(sorted(questions)), f"metabase/dashboards/{dashboard.name}.yaml")
     for rule in load_rules(settings).values():
-        yield Node(
-            "alert", rule.name, _of_tables(_reads(rule.sql)), f"panpan/alerting/rules/{rule.name}.yaml", (rule.owner,)
-        )
+        figures = [f"metric.{rule.figures.metric}"] if rule.figures else []
+        reads = (*figures, *_of_tables(_reads(rule.sql)))
+        yield Node("alert", rule.name, reads, f"panpan/alerting/rules/{rule.name}.yaml", (rule.owner,))
     for name, question in mails.questions.items():
         yield Node("alert", f"metabase.{name}", _asked(question), f"metabase/alerts/{name}.yaml", (question.owner,))
     for report in mails.reports.values():
