@@ -10,9 +10,11 @@ import argparse
 import json
 import sys
 
+from benchmarks.ask import bench_ask
 from benchmarks.backups import bench_backups
 from benchmarks.load import bench_load
 from benchmarks.memory import bench_memory
+from benchmarks.quality import bench_quality
 from benchmarks.refresh import bench_refresh
 from benchmarks.trace import bench_trace
 from panpan.errors import PanpanError
@@ -21,8 +23,9 @@ from panpan.errors import PanpanError
 def main() -> int:
     """Run the benchmark named; the exit code is that of the error, if any."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("name", choices=["load", "refresh", "memory", "backups", "trace"])
-    parser.add_argument("--lines", type=int, action="append", required=True)
+    parser.add_argument("name", choices=["load", "refresh", "memory", "backups", "trace", "ask", "quality"])
+    parser.add_argument("--lines", type=int, action="append", default=[])
+    parser.add_argument("--days", type=int, action="append", default=[])
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--way", action="append", default=[])
     given = parser.parse_args()
@@ -35,6 +38,10 @@ def main() -> int:
             found = bench_backups(given.lines[0], given.rounds, _talk)
         elif given.name == "trace":
             found = bench_trace(given.lines[0], given.rounds, _talk)
+        elif given.name == "ask":
+            found = bench_ask(given.days[0], given.rounds, _talk)
+        elif given.name == "quality":
+            found = bench_quality(given.days, given.rounds, _talk)
         else:
             found = bench_memory(given.lines, _talk)
     except PanpanError as error:

@@ -1,5 +1,7 @@
 """
-Commands that measure speed and memory: bench load, refresh, memory, backups, trace. The work is in benchmarks/.
+Commands that measure speed and memory: bench load, refresh, memory, backups, trace, ask, quality.
+
+The work is in benchmarks/.
 """
 
 from __future__ import annotations
@@ -24,6 +26,10 @@ commands = typer.Typer(
 Lines = Annotated[int, typer.Option("--lines", min=1000, help="Sale lines in the file.")]
 Sizes = Annotated[list[int], typer.Option("--lines", min=1000, help="Sale lines; may be given several times.")]
 Rounds = Annotated[int, typer.Option("--rounds", min=1, help="How often; the median counts.")]
+Days = Annotated[int, typer.Option("--days", min=1, help="Days of the simulated business.")]
+Lengths = Annotated[
+    list[int], typer.Option("--days", min=1, help="Days of the simulated business; may be given several times.")
+]
 Ways = Annotated[
     list[str] | None, typer.Option("--way", help="Only these: ours (always needed), limit, dlt, dlt arrow, to_sql.")
 ]
@@ -129,6 +135,54 @@ def trace(lines: Lines = 290_000, rounds: Rounds = 3, as_json: AsJson = False) -
         ]
         title = f"{lines} sale lines of {found['days']} days"
         output.print_table(title, ["question", "records", "seconds", "processor s", "load"], rows)
+        _explain([], found)
+    if not is_within:
+        raise typer.Exit(CheckFailed.exit_code)
+
+
+@commands.command("ask")
+def ask(days: Days = 420, rounds: Rounds = 3, as_json: AsJson = False) -> None:
+    """
+    What an answer costs: all questions of the suite, asked of the simulated business; the median may be 300 ms.
+
+    A question asked a hundred times must have one answer.  Example: panpan bench ask --days 420
+    """
+    found = _measured("ask", [], ["--days", str(days), "--rounds", str(rounds)])
+    is_within = found["different_answers"] == 1 and all(
+        each["median_ms"] <= found["limit_ms"] for each in found["outcomes"]
+    )
+    if as_json:
+        output.print_json(found, ok=is_within)
+    else:
+        keys = ["outcome", "questions", "median_ms", "p95_ms", "longest_ms"]
+        rows = [[each[key] for key in keys] for each in found["outcomes"]]
+        title = f"{found['questions']} questions, {days} days of the simulated business"
+        output.print_table(title, [key.replace("_", " ") for key in keys], rows)
+        said = f"processor time per question {found['processor_ms']} ms, load {found['load']}"
+        same = f"asked {found['repeats']} times, a question had {found['different_answers']} answer"
+        _explain([said, same], found)
+    if not is_within:
+        raise typer.Exit(CheckFailed.exit_code)
+
+
+@commands.command("quality")
+def quality(days: Lengths = [420, 840], rounds: Rounds = 3, as_json: AsJson = False) -> None:  # noqa: B006  # as in refresh
+    """
+    What all checks cost on the simulated business, and on a longer history; the shortest may take five seconds.
+
+    Example: panpan bench quality --days 420 --days 840
+    """
+    words = [word for length in days for word in ("--days", str(length))]
+    found = _measured("quality", [], ["--rounds", str(rounds), *words])
+    is_within = found["lengths"][0]["seconds"] <= found["limit_seconds"]
+    if as_json:
+        output.print_json(found, ok=is_within)
+    else:
+        keys = ["days", "receipts", "checks", "seconds", "recent_seconds", "slowest", "slowest_seconds", "load"]
+        rows = [[each[key] for key in keys] for each in found["lengths"]]
+        output.print_table(
+            "all checks, over all days and over the newest 62", [k.replace("_", " ") for k in keys], rows
+        )
         _explain([], found)
     if not is_within:
         raise typer.Exit(CheckFailed.exit_code)

@@ -103,6 +103,42 @@ def test_the_table_of_backups_shows_each_ratio(app: typer.Typer, answers: dict[s
     assert "0.65" in shown.stdout
 
 
+def ask_figures(median_ms: int, different: int) -> dict[str, Any]:
+    row = {"outcome": "answered", "questions": 200, "median_ms": median_ms, "p95_ms": 400, "longest_ms": 900}
+    facts = {"days": 420, "questions": 200, "limit_ms": 300, "repeats": 100, "different_answers": different}
+    facts |= {"processor_ms": 80}
+    return {**facts, "outcomes": [row], "load": 0.5, "machine": MACHINE}
+
+
+@pytest.mark.parametrize(("median_ms", "different", "code"), [(120, 1, 0), (301, 1, 3), (120, 2, 3)])
+def test_slow_answers_and_changing_ones_are_a_failed_check(
+    app: typer.Typer, answers: dict[str, Any], median_ms: int, different: int, code: int
+) -> None:
+    answers["said"] = ask_figures(median_ms, different)
+
+    shown = CliRunner().invoke(app, ["bench", "ask"])
+
+    assert answers["words"] == ["ask", "--days", "420", "--rounds", "3"]
+    assert shown.exit_code == code
+    assert str(median_ms) in shown.stdout
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(4.9, 0), (5.1, 3)])
+def test_only_the_shortest_business_has_a_limit_for_its_checks(
+    app: typer.Typer, answers: dict[str, Any], seconds: float, code: int
+) -> None:
+    row = {"days": 420, "receipts": 70_000, "checks": 101, "seconds": seconds, "recent_seconds": 1.0}
+    row |= {"slowest": "core_x", "slowest_seconds": 0.9, "load": 0.5}
+    longer = {**row, "days": 840, "seconds": 9.0}
+    answers["said"] = {"limit_seconds": 5.0, "lengths": [row, longer], "machine": MACHINE}
+
+    shown = CliRunner().invoke(app, ["bench", "quality", "--days", "420", "--days", "840"])
+
+    assert answers["words"] == ["quality", "--rounds", "3", "--days", "420", "--days", "840"]
+    assert shown.exit_code == code
+    assert "9.0" in shown.stdout
+
+
 @pytest.mark.parametrize(
     ("code", "said", "kind"),
     [

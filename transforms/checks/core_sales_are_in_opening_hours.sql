@@ -16,6 +16,14 @@ hours as (
     from receipts
     where business_date < %(today)s - 14
     group by source, store_id, hour
+),
+
+known as (
+    select source, store_id
+    from receipts
+    where business_date < %(today)s - 14
+    group by source, store_id
+    having count(distinct business_date) >= 7
 )
 
 select
@@ -24,17 +32,9 @@ select
         '%%s of %%s receipts outside the usual hours', count(*) filter (where coalesce(hours.share, 0) < 0.01), count(*)
     ) as found
 from receipts
+inner join known on receipts.source = known.source and receipts.store_id = known.store_id
 left join hours
     on receipts.source = hours.source and receipts.store_id = hours.store_id and receipts.hour = hours.hour
-where
-    receipts.business_date >= %(today)s - 14
-    and (
-        select count(distinct earlier.business_date)
-        from receipts as earlier
-        where
-            earlier.source = receipts.source
-            and earlier.store_id = receipts.store_id
-            and earlier.business_date < %(today)s - 14
-    ) >= 7
+where receipts.business_date >= %(today)s - 14
 group by receipts.source, receipts.store_id, receipts.business_date
 having count(*) >= 5 and count(*) filter (where coalesce(hours.share, 0) < 0.01) > count(*) * 0.4
