@@ -16,6 +16,7 @@ from panpan.cli.options import AsJson, Home
 from panpan.errors import UsageError
 from panpan.settings import load_settings
 from transforms.contract import find_contract
+from transforms.metricflow import to_metricflow
 from transforms.metrics import load_metrics
 from transforms.odcs import to_odcs
 from transforms.semantics import to_osi
@@ -27,6 +28,7 @@ class Format(StrEnum):
     """Open formats metrics can be written in."""
 
     osi = "osi"
+    metricflow = "metricflow"
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +55,9 @@ def export_source(
 
 
 def export_metrics(
-    form: Annotated[Format, typer.Option("--format", help="osi: Open Semantic Interchange.")] = Format.osi,
+    form: Annotated[
+        Format, typer.Option("--format", help="osi: Open Semantic Interchange; metricflow: dbt's semantic layer.")
+    ] = Format.osi,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -61,14 +65,17 @@ def export_metrics(
 
     Example: panpan metrics export --format osi > metrics.osi.yaml
     """
-    _write(to_osi(load_metrics().values()), as_json)
+    known = load_metrics().values()
+    _write(to_metricflow(known) if form is Format.metricflow else to_osi(known), as_json)
 
 
-def _write(facts: dict[str, Any], as_json: bool) -> None:
+def _write(facts: dict[str, Any] | list[dict[str, Any]], as_json: bool) -> None:
+    """One document, or several."""
     if as_json:
-        output.print_json({"document": facts})
+        output.print_json({"documents": facts} if isinstance(facts, list) else {"document": facts})
         return
-    text = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=120)
+    documents = facts if isinstance(facts, list) else [facts]
+    text = yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True, width=120)
     output.results.print(text, end="", markup=False, highlight=False)
 
 
