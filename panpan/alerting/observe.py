@@ -30,9 +30,10 @@ from db.connection import connect
 from panpan.alerting.machine import Seen
 from panpan.alerting.rules import Rule
 from panpan.errors import ContractError, PanpanError
+from panpan.governance.approval import standings
 from panpan.settings import Settings
 from transforms.compiler import Plan, cell_query, compile_query, keep_plan
-from transforms.metrics import TIME_DIMENSIONS
+from transforms.metrics import TIME_DIMENSIONS, load_metrics
 
 STATEMENT = """
 with moments as (
@@ -214,4 +215,26 @@ def _disk(settings: Settings, rule: Rule, now: datetime) -> list[Observation]:
     return [_observation(rule, {"title": title, "value": share}, {})]
 
 
-PROBES: dict[str, Callable[[Settings, Rule, datetime], list[Observation]]] = {"backups": _backups, "disk": _disk}
+def _reviews(settings: Settings, rule: Rule, now: datetime) -> list[Observation]:
+    """One observation per metric that counts: 1 when its review should have been."""
+    metrics, today = load_metrics(), now.astimezone(ZoneInfo(settings.report_time_zone)).date()
+    return [
+        _observation(
+            rule,
+            {
+                "metric": name,
+                "title": f"{name.replace('_', ' ')}, due since {standing.review_due} ({metrics[name].owner})",
+                "value": int(standing.is_overdue(today)),
+            },
+            {},
+        )
+        for name, standing in standings(settings).items()
+        if standing.review_due
+    ]
+
+
+PROBES: dict[str, Callable[[Settings, Rule, datetime], list[Observation]]] = {
+    "backups": _backups,
+    "disk": _disk,
+    "reviews": _reviews,
+}

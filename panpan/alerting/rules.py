@@ -109,7 +109,7 @@ class Rule(_Strict):
     title: Words
     question: Words
     advice: Words
-    probe: Literal["backups", "disk"] | None = None
+    probe: Literal["backups", "disk", "reviews"] | None = None
     sql: str = ""
     figures: Figures | None = None
     labels: tuple[str, ...]

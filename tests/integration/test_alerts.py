@@ -16,7 +16,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from email.message import EmailMessage
 from email.policy import default
@@ -48,13 +48,14 @@ from panpan.alerting.backtest import backtest
 from panpan.alerting.evaluate import LOCK_KEY, evaluate, leave_heartbeat, only_one
 from panpan.alerting.language import words
 from panpan.alerting.letters import Letter
-from panpan.alerting.observe import observe
+from panpan.alerting.observe import Seeing, observe
 from panpan.alerting.overview import overview
 from panpan.alerting.people import Person
 from panpan.alerting.rules import FOLDER, Rule, find_rule, load_rule, load_rules
 from panpan.alerting.store import add_silence
 from panpan.cli import alerts, metrics
 from panpan.errors import MailError, UsageError
+from panpan.governance.approval import review, standings
 from panpan.local.mail_catcher import Catcher, caught
 from panpan.reports import keep
 from panpan.reports.compose import compose
@@ -997,6 +998,33 @@ def test_every_shipped_rule_is_judged_on_empty_marts_without_an_alarm(warehouse:
     done = evaluate(warehouse, NOW, rules)
 
     assert (done.failed, sum(done.notices.values())) == ({}, 0)
+
+
+def test_overdue_reviews_are_mailed_once_until_they_are_done(shop: Settings, catcher: Catcher) -> None:
+    """All whose 92 days are over in one mail, and nobody is told twice; one that is reviewed is good for 92 more."""
+    approved = {name: each.review_due for name, each in standings(shop).items() if each.review_due}
+    due = max(approved.values())
+    before, after = (datetime.combine(due + timedelta(days=days), time(9), UTC) for days in (-92, 1))
+
+    go(shop, before, "review_overdue")
+    assert mails(shop) == []
+    for day in range(5):
+        go(shop, after + timedelta(days=day), "review_overdue")
+
+    assert subjects(shop) == [f"Alert: A definition waits for its review: {len(approved)} alerts"]
+    assert f"revenue, due since {approved['revenue']} (Owner)" in text_of(mails(shop)[0])
+    assert standings(shop)["revenue"].word(after.date()) == "review overdue"
+
+    review(shop, "revenue", "Ana", "still true")
+    today = datetime.now(UTC)  # a review counts from the day it is said
+    seen = observe(shop, find_rule(shop, "review_overdue"), today + timedelta(days=91))
+    again = observe(shop, find_rule(shop, "review_overdue"), today + timedelta(days=94))
+
+    def overdue(seeing: Seeing) -> set[str]:
+        return {each.labels["metric"] for each in seeing.observations if each.seen == "breach"}
+
+    assert "revenue" not in overdue(seen)
+    assert "revenue" in overdue(again)
 
 
 def test_a_goal_behind_and_a_failed_check_are_told(shop: Settings, catcher: Catcher) -> None:
