@@ -180,7 +180,8 @@ def describe(reading: Reading, plan: Plan) -> str:
     """'revenue by month, store PanPan Centro, 1 May 2026 to 31 May 2026'."""
     parts = [reading.metric.replace("_", " ")]
     if reading.rank:
-        parts[0] = f"{'top' if reading.rank.descending else 'lowest'} {reading.rank.limit} {reading.by[0]}: {parts[0]}"
+        many = "categories" if reading.by == ("category",) else f"{reading.by[0].replace('_', ' ')}s"
+        parts[0] = f"{'top' if reading.rank.descending else 'lowest'} {reading.rank.limit} {many}: {parts[0]}"
     elif reading.by:
         parts[0] += f" by {' and '.join(name.replace('_', ' ') for name in reading.by)}"
     parts += [f"{name.replace('_', ' ')} {label}" for name, _, label in reading.where]
@@ -256,7 +257,7 @@ def _nearest(refused: Refused, lexicon: Lexicon, today: date) -> list[str]:
     names = [*refused.metrics, *(name for name in FIRST_STEPS if name not in refused.metrics)]
     stores = [text for text in refused.near if text in _labels(lexicon)]
     questions = [question_of(Reading(name), lexicon) for name in names if name in lexicon.metrics]
-    tries = [f"revenue, {text}" for text in stores] + questions
+    tries = [*([refused.corrected] if refused.corrected else []), *(f"revenue, {text}" for text in stores), *questions]
     answered = [
         each
         for each in tries

@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
+from panpan.ask.words import plain
 from transforms.periods import COMPARISONS, compared_days
 
 Unit = Literal["day", "week", "month", "quarter", "year", "days", "all"]
@@ -62,9 +64,26 @@ _UNITS: dict[str, Unit] = {
     **dict.fromkeys(("year", "ano"), "year"),
     **dict.fromkeys(("period", "periodo", "time"), "days"),
 }
+_DAY_NAMES = (
+    "monday lunes",
+    "tuesday martes",
+    "wednesday miercoles",
+    "thursday jueves",
+    "friday viernes",
+    "saturday sabado",
+    "sunday domingo",
+)
+WEEKDAYS = {plain(word): place for place, words in enumerate(_DAY_NAMES) for word in words.split()}
+WORDS = frozenset(
+    [*MONTHS, *WEEKDAYS, *_UNITS, "yesterday", "today", "last", "previous", "ayer", "hoy", "pasado", "pasada"]
+)
+TO_DATE: dict[str, Unit] = {"y": "year", "m": "month", "q": "quarter"}
 _M = f"(?:{'|'.join(MONTHS)})"
+# Spanish weekdays look alike in singular and plural: only their article tells 'el lunes' from 'los lunes'.
+_W_ES, _W_EN = (f"(?P<w>{'|'.join(plain(words.split()[place]) for words in _DAY_NAMES)})" for place in (1, 0))
 _D = r"\d{1,2}(?:st|nd|rd|th)?"
 _Y = r"(?:19|20)\d\d"
+_YEAR = rf"(?P<y>{_Y}|last year|this year|ano pasado|este ano)"
 _N = rf"(?:\d{{1,3}}|{'|'.join(NUMBERS)})"
 _U = f"(?:{'|'.join(_UNITS)})"
 _OF = r"(?:of |de |del |in |en )?"
@@ -168,6 +187,10 @@ def _readings(text: str, calendar: Calendar) -> Iterator[tuple[int, list[Period]
         for length, periods in _single(text[match.end() :], calendar):
             options = [Period(each.first, calendar.today, "days") for each in periods if each.first <= calendar.today]
             yield match.end() + length, options
+    if match := re.match(r"(?:week of|semana del?)(?: the| el)? ", text):
+        for length, periods in _single(text[match.end() :], calendar):
+            weeks = [_unit_period("week", 0, each.first) for each in periods if each.unit == "day"]
+            yield match.end() + length, weeks
 
 
 def _single(text: str, calendar: Calendar) -> Iterator[tuple[int, list[Period]]]:
@@ -183,7 +206,7 @@ def _ranges(text: str, calendar: Calendar) -> Iterator[tuple[int, list[Period]]]
     """'from A to B', 'entre A y B', 'del 1 al 15 de mayo'; a year said once holds for both ends."""
     opened = re.match(r"(?:between|from|entre|del|de|desde)(?: el)? ", text)
     start = opened.end() if opened else 0
-    if match := re.match(rf"({_D}) (?:and|to|y|al|a|until|hasta)(?: el)? (?={_D} {_OF}{_M})", text[start:]):
+    if match := re.match(rf"({_D}) (?:and|to|y|al|a|until|hasta|-)(?: el)? (?={_D} {_OF}{_M})", text[start:]):
         yield from _closed(text, start + match.end(), calendar, day=_number(match[1]))
     for length, firsts in _single(text[start:], calendar):
         joint = re.match(r" (?:and|to|y|al|a|until|till|through|hasta)(?: el)? ", text[start + length :])
@@ -235,7 +258,7 @@ def _months_back(day: date, months: int) -> date:
 def _of_years(make: Callable[[int], Period], year: str | None, calendar: Calendar) -> list[Period]:
     """The period of the year said, else of each year that holds data of it, else of the last one there was."""
     if year:
-        return [make(int(year))]
+        return [make(_year(year, calendar.today))]
     years = range(calendar.known_first.year, calendar.known_last.year + 1)
     made = []
     for each in years:
@@ -248,6 +271,11 @@ def _of_years(make: Callable[[int], Period], year: str | None, calendar: Calenda
         return held
     this = make(calendar.today.year)
     return [this if this.first <= calendar.today else make(calendar.today.year - 1)]
+
+
+def _year(said: str, today: date) -> int:
+    """2026, or the one that 'last year' and 'este año' mean."""
+    return int(said) if said.isdigit() else today.year - (said in ("last year", "ano pasado"))
 
 
 def _unit_period(unit: Unit, back: int, today: date) -> Period:
@@ -291,6 +319,64 @@ def _named_quarter(match: re.Match[str], calendar: Calendar) -> list[Period]:
     return _of_years(lambda year: _month(year, quarter * 3 - 2, 3, "quarter"), match["y"], calendar)
 
 
+def _named_half(match: re.Match[str], calendar: Calendar) -> list[Period]:
+    is_second = (match["h"] or match["o"]) in ("2", "2nd", "second", "segundo", "segunda")
+    return _of_years(lambda year: _month(year, 7 if is_second else 1, 6, "days"), match["y"], calendar)
+
+
+def _numbered_week(match: re.Match[str], calendar: Calendar) -> list[Period]:
+    week = int(match["n"])
+    return _of_years(lambda year: _unit_period("week", 0, date.fromisocalendar(year, week, 1)), match["y"], calendar)
+
+
+def _written_day(match: re.Match[str], calendar: Calendar) -> list[Period]:
+    """1/6/2026 is the first of June, or to some the sixth of January."""
+    year = match["y"] if len(match["y"]) > 2 else f"20{match['y']}"
+    days = []
+    for day, month in ((match["a"], match["b"]), (match["b"], match["a"])):
+        with suppress(ValueError):
+            days.append(_day(year, month, day))
+    return days
+
+
+def _weekday(match: re.Match[str], calendar: Calendar) -> list[Period]:
+    """The newest one before today; where it is of this week (or today is one), 'last' may be the one before, too."""
+    back = (calendar.today.weekday() - WEEKDAYS[match["w"]]) % 7
+    days = [_unit_period("day", back or 7, calendar.today)]
+    if back == 0 and not match["last"]:
+        days.append(_unit_period("day", 0, calendar.today))
+    elif match["last"] and 0 < back <= calendar.today.weekday():
+        days.append(_unit_period("day", back + 7, calendar.today))
+    return days
+
+
+def _weekday_of(back: int) -> Build:
+    """The one of this week, or of the week so many before."""
+
+    def build(match: re.Match[str], calendar: Calendar) -> list[Period]:
+        day = _unit_period("week", back, calendar.today).first + timedelta(days=WEEKDAYS[match["w"]])
+        return [Period(day, day, "day")]
+
+    return build
+
+
+def _last_weekend(match: re.Match[str], calendar: Calendar) -> list[Period]:
+    """Saturday and Sunday of the newest weekend that is over."""
+    sunday = calendar.today - timedelta(days=calendar.today.weekday() + 1)
+    return [Period(sunday - timedelta(days=1), sunday, "days")]
+
+
+def _ago(match: re.Match[str], calendar: Calendar) -> list[Period]:
+    """'3 days ago' is a day; 'two weeks ago' that week, or the day as many weeks back."""
+    unit, count = _UNITS[match["u"]], NUMBERS["one"] if match["n"] in ("a", "an") else _number(match["n"])
+    if unit == "days":
+        return []
+    months = {"month": 1, "quarter": 3, "year": 12}.get(unit)
+    day = _months_back(calendar.today, months * count) if months else calendar.today - timedelta(days=7 * count)
+    whole = _unit_period(unit, count, calendar.today)
+    return [whole] if unit == "day" else [whole, Period(day, day, "day")]
+
+
 def _relative(back: int) -> Build:
     return lambda match, calendar: [_unit_period(_UNITS[match["u"]], back, calendar.today)]
 
@@ -308,7 +394,7 @@ def _everything(match: re.Match[str], calendar: Calendar) -> list[Period]:
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(rf"{pattern}(?!\S)")
+    return re.compile(rf"(?:{pattern})(?!\S)")
 
 
 _PATTERNS: tuple[tuple[re.Pattern[str], Build], ...] = tuple(
@@ -318,11 +404,28 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Build], ...] = tuple(
         (r"(\d{4})-(\d\d)", lambda m, c: [_month(int(m[1]), int(m[2]))]),
         (r"(?P<y>\d{4})-q(?P<q>[1-4])", _named_quarter),
         (rf"(?:year |ano )?({_Y})", lambda m, c: [_month(int(m[1]), 1, 12, "year")]),
-        (rf"(?:day |dia )?(?P<d>{_D}) {_OF}(?P<m>{_M})(?: {_OF}(?P<y>{_Y}))?", _named_day),
-        (rf"(?P<m>{_M}) (?:the )?(?P<d>{_D})(?: {_OF}(?P<y>{_Y}))?", _named_day),
-        (rf"(?:month of |mes de )?(?P<m>{_M})(?: {_OF}(?P<y>{_Y}))?", _named_month),
-        (rf"q(?P<q>[1-4])(?: {_OF}(?P<y>{_Y}))?", _named_quarter),
-        (rf"(?P<q>{'|'.join(_ORDINALS)}) (?:quarter|trimestre)(?: {_OF}(?P<y>{_Y}))?", _named_quarter),
+        (rf"(?:day |dia )?(?P<d>{_D}) {_OF}(?P<m>{_M})(?: {_OF}{_YEAR})?", _named_day),
+        (rf"(?P<m>{_M}) (?:the )?(?P<d>{_D})(?: {_OF}{_YEAR})?", _named_day),
+        (rf"(?:month of |mes de )?(?P<m>{_M})(?: {_OF}{_YEAR})?", _named_month),
+        (rf"q(?P<q>[1-4])(?: {_OF}{_YEAR})?", _named_quarter),
+        (rf"(?P<q>{'|'.join(_ORDINALS)}) (?:quarter|trimestre)(?: {_OF}{_YEAR})?", _named_quarter),
+        (rf"(?P<y>{_Y}) (?P<m>{_M})", _named_month),
+        (
+            rf"(?:h(?P<h>[12])|(?:the )?(?P<o>first|second|1st|2nd|primera?|segund[oa]) (?:half|semestre|mitad))"
+            rf"(?: (?:of the year|del ano))?(?: {_OF}{_YEAR})?",
+            _named_half,
+        ),
+        (rf"(?:calendar |iso )?(?:week|semana) (?P<n>\d{{1,2}})(?: {_OF}{_YEAR})?", _numbered_week),
+        (rf"(?P<a>\d{{1,2}}) [/-] (?P<b>\d{{1,2}}) [/-] (?P<y>{_Y}|\d\d)", _written_day),
+        (rf"(\d\d) (\d\d) ({_Y})", lambda m, c: [_day(m[3], m[2], m[1])]),  # 01.06.2026: dots are no words
+        (rf"(?:on |(?P<last>last |past ))?{_W_EN}", _weekday),
+        (rf"(?:el |del )(?P<last>pasado )?{_W_ES}", _weekday),
+        (rf"(?:el |del ){_W_ES} (?P<last>pasado)", _weekday),
+        (rf"this {_W_EN}", _weekday_of(0)),
+        (rf"este {_W_ES}", _weekday_of(0)),
+        (rf"(?:on )?{_W_EN} (?:of )?last week", _weekday_of(1)),
+        (rf"(?:el |del ){_W_ES} de la semana pasada", _weekday_of(1)),
+        ("(?:last|past) weekend|fin de semana pasado|(?:ultimo|pasado) fin de semana", _last_weekend),
         ("today|hoy", lambda m, c: [_unit_period("day", 0, c.today)]),
         ("yesterday|ayer", lambda m, c: [_unit_period("day", 1, c.today)]),
         ("day before yesterday|anteayer|antier", lambda m, c: [_unit_period("day", 2, c.today)]),
@@ -330,6 +433,9 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Build], ...] = tuple(
         (rf"(?:so far )?(?:this|est[ea]) (?P<u>{_U})(?: so far)?", _relative(0)),
         (rf"(?P<u>{_U}) to date", _relative(0)),
         (rf"(?:en )?lo que va (?:de|del) (?:este )?(?P<u>{_U})", _relative(0)),
+        (r"(?P<u>[ymq])td", lambda m, c: [_unit_period(TO_DATE[m["u"]], 0, c.today)]),
+        (rf"(?P<n>an?|{_N}) (?P<u>{_U}) ago", _ago),
+        (rf"hace (?P<n>{_N}) (?P<u>{_U})", _ago),
         (rf"{_LAST} (?P<u>{_U})", _relative(1)),
         (rf"(?P<u>{_U}) {_BEFORE}", _relative(1)),
         (rf"(?:next|coming|proxim[oa]) (?P<u>{_U})", _relative(-1)),

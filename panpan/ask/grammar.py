@@ -26,6 +26,7 @@ MOST_READINGS = 12
 MOST_BRANCHES = 4000
 RANKED_UNLESS_SAID = 10
 LONGEST_RANKING = 50
+SLIP = 0.8  # how alike a word and the one that was meant are, by difflib
 UNCOUNTABLE = frozenset([CURRENCY_UNIT, "moment", "share"])
 MEASURED = frozenset([CURRENCY_UNIT, "the unit of the product"])
 SOLD_AS_MONEY, SOLD_AS_ITEMS, SOLD_AS_TICKETS = "revenue", "items", "tickets"
@@ -74,13 +75,17 @@ class Understood:
 
 @dataclass(frozen=True)
 class Refused:
-    """Why a question is not answered; `unknown` are the words nobody knows, `near` the nearest that are known."""
+    """
+    Why a question is not answered; `unknown` are the words nobody knows, `near` the nearest entries that are known,
+    `corrected` is the question with known words in their place: only ever a suggestion.
+    """
 
     kind: Kind
     reason: str
     unknown: tuple[str, ...] = ()
     near: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
+    corrected: str | None = None
 
 
 def parse(question: str, lexicon: Lexicon, today: date) -> Understood | Refused:
@@ -99,11 +104,7 @@ def parse(question: str, lexicon: Lexicon, today: date) -> Understood | Refused:
     readings: dict[Reading, Plan] = {}
     faults: list[NotSo] = []
     for items in walk.sentences():
-        for reading in _readings_of(items, lexicon, calendar, faults):
-            try:
-                readings[reading] = _plan(reading, today)
-            except NotSo as wrong:
-                faults.append(wrong)
+        readings |= _readings_of(items, lexicon, calendar, faults)
     if readings:
         return Understood(tuple(readings.items())[:MOST_READINGS])
     if walk.unknown:
@@ -188,21 +189,32 @@ def _number(word: str) -> int | None:
 
 def _readings_of(
     items: Sequence[Item], lexicon: Lexicon, calendar: dates.Calendar, faults: list[NotSo]
-) -> Iterator[Reading]:
-    """The readings of one sentence; what is wrong with it goes to the faults."""
+) -> dict[Reading, Plan]:
+    """
+    The readings of one sentence with their plans; what is wrong with it goes to the faults.
+
+    All of what was named or nothing: of 'tickets and revenue', or 'yesterday and tomorrow', one alone is no answer.
+    """
+    readings: dict[Reading, Plan] = {}
     try:
         said = gather(items)
         metrics = _metrics_meant(said)
     except NotSo as fault:
         faults.append(fault)
-        return
+        return readings
     for name in metrics:
-        for where in _one_value_each(said.where):
-            for period in _or_all(said.periods):
-                try:
-                    yield _reading(said, lexicon.metrics[name], where, period, calendar)
-                except NotSo as fault:
-                    faults.append(fault)
+        try:
+            found = [
+                _reading(said, lexicon.metrics[name], where, period, calendar)
+                for where in _one_value_each(said.where)
+                for period in _or_all(said.periods)
+            ]
+            readings |= {reading: _plan(reading, calendar.today) for reading in found}
+        except NotSo as fault:
+            faults.append(fault)
+            if said.metrics:
+                return {}
+    return readings
 
 
 def _metrics_meant(said: Sentence) -> list[str]:
@@ -310,7 +322,17 @@ def _unknown_words(words: Sequence[Word], unknown: set[int], lexicon: Lexicon) -
         for meaning in lexicon.phrases[tuple(text.split())]
         if isinstance(meaning, MetricWord)
     ]
-    return Refused("unknown", reason, said, tuple(dict.fromkeys(near)), tuple(dict.fromkeys(metrics)))
+    corrected = _corrected(words, unknown, lexicon)
+    return Refused("unknown", reason, said, tuple(dict.fromkeys(near)), tuple(dict.fromkeys(metrics)), corrected)
+
+
+def _corrected(words: Sequence[Word], unknown: set[int], lexicon: Lexicon) -> str | None:
+    """The question without its slips of the keyboard; None where a word is like no known one."""
+    known = sorted({text for key in lexicon.phrases for text in key} | dates.WORDS)
+    meant = {place: get_close_matches(words[place].plain, known, n=1, cutoff=SLIP) for place in unknown}
+    if not all(meant.values()):
+        return None
+    return " ".join(meant[place][0] if place in meant else word.said for place, word in enumerate(words))
 
 
 def _is_entry(meanings: Sequence[Meaning]) -> bool:

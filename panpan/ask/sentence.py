@@ -73,15 +73,28 @@ def gather(items: Sequence[Item]) -> Sentence:
             _number(said, item.value, before, after, has_rank)
         elif isinstance(item, Mark):
             _mark(said, item.kind, after, has_rank)
+        elif isinstance(item, Kept) and item.dimension == "customer_kind" and before == Mark("together"):
+            _joined(said, item, items, place)
         else:
-            _named(said, item)
+            _named(said, item, before)
     said.by = list(dict.fromkeys(said.by))
+    for many, what in ((said.metrics, "figures"), (said.periods, "periods")):
+        if len(many) > 1 and "together" not in said.marks:
+            raise NotSo(f"Two {what} stand side by side; ask for one of them, or say 'and' between them.")
     if said.rank and len(said.by) != 1:
         raise NotSo("A ranking is of one thing: of stores, of products, of days.")
     return said
 
 
-def _named(said: Sentence, item: Item) -> None:
+def _joined(said: Sentence, item: Kept, items: Sequence[Item], place: int) -> None:
+    """'revenue and new customers' are two figures, no filter; 'of returning and new customers' are two filters."""
+    other = _item(items, place - 2)
+    if not isinstance(other, Kept) or other.dimension != item.dimension:
+        raise NotSo(f"After 'and', {item.label} is a figure of its own.")
+    said.where = list(dict.fromkeys([*said.where, item]))
+
+
+def _named(said: Sentence, item: Item, before: Item | None) -> None:
     """What stands for itself; said twice it is said once."""
     match item:
         case MetricWord(name):
@@ -92,10 +105,12 @@ def _named(said: Sentence, item: Item) -> None:
             said.periods = list(dict.fromkeys([*said.periods, item]))
         case Series(dimension):
             said.by.append(dimension)
-        case Rank():
+        case Rank(_, is_of_sales):
             if said.rank:
                 raise NotSo("Two rankings at once can't be answered.")
             said.rank = item
+            if is_of_sales and before == Mark("which"):  # 'what sells best': of things sold
+                said.by.append("product")
         case _:
             raise NotSo("A comparison needs a word like 'against' before it.")
 
@@ -125,7 +140,7 @@ def _noun(said: Sentence, dimension: str, items: Sequence[Item], place: int, has
     before, after = _item(items, place - 1), _item(items, place + 1)
     if any(isinstance(each, Kept) and each.dimension == dimension for each in (before, after)):
         return  # 'the Centro store', 'category bread': the noun only says what kind of name it is
-    is_split = before == Mark("by") or (before == Mark("which") and has_rank)
+    is_split = before in (Mark("by"), Mark("which"))
     is_next = before == Mark("together") and isinstance(_item(items, place - 2), Noun | Series)
     is_ranked = has_rank and (isinstance(before, Rank | Number) or isinstance(after, Rank | Number))
     if not (is_split or is_next or is_ranked):

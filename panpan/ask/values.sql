@@ -51,3 +51,9 @@ select
     source as value,
     title as label
 from marts.data_freshness
+union
+select
+    'customer_kind' as dimension,
+    kind as value,
+    kind || ' customers' as label
+from (values ('new'), ('returning')) as known (kind)

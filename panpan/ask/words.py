@@ -12,9 +12,22 @@ from dataclasses import dataclass
 SILENT = frozenset('?¿!¡,.;:"()«»“”…')
 _JOINED = re.compile(r"(?<=\w)['\u2019](?=\w)")
 _HYPHEN = re.compile(r"(?<=[^\W\d])-(?=[^\W\d])")
+_RANGE = re.compile(r"(?<=\d)\.\.(?=\d)")
 _TOKEN = re.compile(r"\d{4}-(?:\d{2}(?:-\d{2})?|q[1-4])(?!\w)|\w+|[^\w\s]")
+# Every Monday is not the last one: a plural of these is no word of the grammar.
+EVERY_WEEK = (
+    "mondays",
+    "tuesdays",
+    "wednesdays",
+    "thursdays",
+    "fridays",
+    "saturdays",
+    "sundays",
+    "sabados",
+    "domingos",
+)
 # Their last letter is no plural: cutting it would make another word of them.
-KEPT = frozenset(["cuantos", "cuantas", "las", "los", "this", "mas", "less", "gross", "dos", "tres"])
+KEPT = frozenset(["cuantos", "cuantas", "las", "los", "this", "mas", "less", "gross", "dos", "tres", *EVERY_WEEK])
 MOST_CHARACTERS = 400
 
 
@@ -28,7 +41,7 @@ class Word:
 
 def split(question: str) -> list[Word]:
     """The words of a question, in order; signs without meaning are left out."""
-    joined = _HYPHEN.sub(" ", _JOINED.sub("", question.replace("_", " ")))
+    joined = _HYPHEN.sub(" ", _JOINED.sub("", _RANGE.sub(" to ", question.replace("_", " "))))
     return [Word(found, plain(found)) for found in _TOKEN.findall(fold(joined)) if found not in SILENT]
 
 

@@ -197,6 +197,8 @@ DIMENSIONS = {
         "source": "sale.source",
         "product": "product.product_name",
         "category": "product.category",
+        "customer_kind": "case when sale.customer_id is null then 'unknown' "
+        f"when sale.business_date = {FIRST_PURCHASE} then 'new' else 'returning' end",
     },
     "stock": {"store": "stock.store_id", "product": "product.product_name", "category": "product.category"},
     "move": {

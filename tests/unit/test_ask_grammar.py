@@ -83,6 +83,66 @@ def test_refusal_names_the_words_and_the_nearest_entries() -> None:
     assert {"revenue", "norte"} <= set(parsed.near)
 
 
+def test_slip_of_the_keyboard_is_suggested_and_never_guessed() -> None:
+    parsed = parse("revnue in Nrote in febuary 2026", LEXICON, TODAY)
+
+    assert isinstance(parsed, Refused)
+    assert parsed.corrected == "revenue in norte in february 2026"
+    assert len(readings(parsed.corrected)) == 1
+
+
+def test_question_with_a_word_like_no_other_has_no_correction() -> None:
+    parsed = parse("revnue without tax", LEXICON, TODAY)
+
+    assert isinstance(parsed, Refused)
+    assert parsed.corrected is None
+
+
+MONDAY, SUNDAY = date(2026, 6, 22), date(2026, 6, 28)
+
+
+@pytest.mark.parametrize(
+    ("today", "question", "meant"),
+    [
+        (MONDAY, "revenue on monday", {date(2026, 6, 15), MONDAY}),  # said on a Monday it may be today
+        (MONDAY, "revenue last monday", {date(2026, 6, 15)}),
+        (MONDAY, "revenue last sunday", {date(2026, 6, 21)}),
+        (MONDAY, "revenue last weekend", {date(2026, 6, 20)}),
+        (SUNDAY, "revenue last weekend", {date(2026, 6, 20)}),  # the one that is on is not the last one
+        (SUNDAY, "revenue last monday", {MONDAY, date(2026, 6, 15)}),
+        (SUNDAY, "ingresos del domingo pasado", {date(2026, 6, 21)}),
+        (SUNDAY, "ingresos de este lunes", {MONDAY}),
+        (TODAY, "revenue 1/1/2026", {date(2026, 1, 1)}),
+        (TODAY, "revenue 2/1/26", {date(2026, 1, 2), date(2026, 2, 1)}),
+        (TODAY, "revenue in week 1 of 2026", {date(2025, 12, 29)}),
+        (date(2026, 3, 31), "revenue a month ago", {date(2026, 2, 1), date(2026, 2, 28)}),
+        (date(2026, 1, 15), "revenue in May last year", {date(2025, 5, 1)}),
+        (date(2026, 1, 15), "revenue in H2 last year", {date(2025, 7, 1)}),
+    ],
+)
+def test_days_are_those_that_were_meant(today: date, question: str, meant: set[date]) -> None:
+    lexicon = build(load_metrics(), Known(VALUES, date(2024, 4, 1), today))
+    parsed = parse(question, lexicon, today)
+
+    assert isinstance(parsed, Understood), parsed
+    assert {reading.period.first for reading, _ in parsed.readings if reading.period} == meant
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["revenue in the second half of May 2026", "revenue last week on monday", "revenue on friday in May 2026"],
+)
+def test_two_periods_side_by_side_are_no_question(question: str) -> None:
+    """They narrow each other down in a way the grammar does not know; each alone would be another figure."""
+    assert isinstance(parse(question, LEXICON, TODAY), Refused)
+
+
+@pytest.mark.parametrize("word", ["everyday", "todays1", "ayeres", "ytdx", "weekends"])
+def test_period_is_a_whole_word_or_none(word: str) -> None:
+    """'every' is not 'ever': a word that only begins like a period is none."""
+    assert isinstance(parse(f"revenue {word}", LEXICON, TODAY), Refused)
+
+
 def test_overlong_question_is_refused() -> None:
     parsed = parse("revenue " * MOST_CHARACTERS, LEXICON, TODAY)
 
