@@ -179,14 +179,20 @@ def examine(
     settings: Settings, metric: str, period: str, today: date, catalogue: str | None = None, currency: str | None = None
 ) -> tuple[Reconciliation, list[dict[str, Any]]]:
     """
-    The same without keeping anything, as role web, and the largest findings: one row per record and cause.
+    The same without keeping anything, as role web, and the findings to look at first: one row per record and cause.
 
     Errors: as `reconcile`.
     """
     with connect(settings, "web") as connection:
         found = _examine(connection, settings, metric, period, today, catalogue, currency)
         largest = [row for pair in found.pairs for row in _largest(connection, pair)]
-    return found, sorted(largest, key=lambda row: abs(row["amount"]), reverse=True)[:MOST_FINDINGS]
+    return found, sorted(largest, key=_rank)[:MOST_FINDINGS]
+
+
+def _rank(finding: Mapping[str, Any]) -> tuple[bool, bool, Decimal]:
+    """What nobody can explain first, what one side just never tells last; large ones before small ones."""
+    kind = finding["class"]
+    return kind != RESIDUAL, kind in ("scope", "definition"), -abs(finding["amount"])
 
 
 def _largest(connection: PgConnection, pair: Pair) -> list[dict[str, Any]]:

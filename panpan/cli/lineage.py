@@ -5,7 +5,6 @@ Commands about where figures come from: trace, raw audit.
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import date
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +14,7 @@ from panpan.cli.options import AsJson, Home
 from panpan.errors import CheckFailed
 from panpan.settings import load_settings
 from transforms.audit import audit as audit_all
+from transforms.periods import business_today
 from transforms.trace import Page, Trace
 from transforms.trace import trace as trace_back
 
@@ -47,7 +47,8 @@ def trace(
 
     Exit 3 when the receipts do not give the figure.  Example: panpan trace metric:revenue/2026-05-31/store=centro
     """
-    found = trace_back(load_settings(home=home), what, date.today(), Page(first, limit or None))
+    settings = load_settings(home=home)
+    found = trace_back(settings, what, business_today(settings), Page(first, limit or None))
     if as_json:
         output.print_json(_as_facts(found), ok=found.is_equal)
     else:

@@ -5,7 +5,6 @@ Commands about systems that disagree: reconcile a metric, the register of discre
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import date
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +14,7 @@ from panpan.cli import output
 from panpan.cli.options import AsJson, Home
 from panpan.settings import load_settings
 from transforms import reconcile as work
+from transforms.periods import business_today
 
 SHOWN = 20
 
@@ -51,7 +51,8 @@ def metric(
 
     The word metric may be left out.  Example: panpan reconcile metric items 2026-05
     """
-    found = work.reconcile(load_settings(home=home), name, period, date.today(), catalogue, currency)
+    settings = load_settings(home=home)
+    found = work.reconcile(settings, name, period, business_today(settings), catalogue, currency)
     if as_json:
         output.print_json(as_facts(found))
         return

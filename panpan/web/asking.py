@@ -41,7 +41,7 @@ class View:
     question: str
     reply: Reply | None
     figure: str | None
-    columns: tuple[str, ...]
+    columns: tuple[tuple[str, str], ...]  # name, and how it is called above the table
     rows: tuple[tuple[str, ...], ...]
     wide: str | None
     narrow: str | None
@@ -58,11 +58,17 @@ def view(settings: Settings, question: str) -> View:
     is_table = len(reply.rows) > 1 or (reply.reading is not None and bool(reply.reading.by or reply.reading.compare))
     # Amounts show their sign; the code is only said where it tells rows apart.
     hidden = {"change_share", *([CURRENCY] if _currencies(reply) < 2 else [])}
-    columns = tuple(name for name in reply.rows[0] if name not in hidden) if reply.rows and is_table else ()
-    rows = tuple(tuple(_cell(reply, row, name) for name in columns) for row in reply.rows)
+    names = [name for name in reply.rows[0] if name not in hidden] if reply.rows and is_table else []
+    columns = tuple((name, _head(reply, name)) for name in names)
+    rows = tuple(tuple(_cell(reply, row, name) for name in names) for row in reply.rows)
     wide, narrow = _picture(reply, WIDE), _picture(reply, NARROW)
     figure = reply.write(reply.value, reply.rows[0]) if len(reply.rows) == 1 else None
     return View(text, reply, figure, columns, rows, wide, narrow, _legend(reply))
+
+
+def _head(reply: Reply, name: str) -> str:
+    figure = reply.reading.metric if reply.reading else name
+    return {"value": figure, "compared": f"{figure} before"}.get(name, name).replace("_", " ")
 
 
 def _cell(reply: Reply, row: Mapping[str, Any], name: str) -> str:
@@ -143,8 +149,9 @@ def _bars(reply: Reply, rows: list[dict[str, Any]], dimension: str, width: int) 
         {"name": name, "value": figure, "text": text} for name, figure, text in zip(order, figures, texts, strict=True)
     ]
     low, high = min(0.0, *figures), max(0.0, *figures) * 1.4 or 1
-    base = alt.Chart(alt.InlineData(values=values), width=width, height=max(60, 28 * len(values))).encode(
-        y=alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=width // 3, domain=False, ticks=False)),
+    names = width // 3  # as much for the names, so that letters are not drawn small to make room
+    base = alt.Chart(alt.InlineData(values=values), width=width - names, height=max(60, 28 * len(values))).encode(
+        y=alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=names, domain=False, ticks=False)),
         x=alt.X("value:Q", axis=None, scale=alt.Scale(domain=[low, high], nice=False)),
     )
     words = base.mark_text(align="left", dx=5, fontSize=12).encode(text="text:N")

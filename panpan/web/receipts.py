@@ -28,11 +28,11 @@ from metabase.preview import Preview
 from panpan.errors import UsageError
 from panpan.local.workflows import read_workflows
 from panpan.settings import Settings
-from transforms.compiler import Query, compile_query
+from transforms.compiler import Plan, Query, compile_query, read_plan
 from transforms.lineage import Document, RawRecord, read_record
 from transforms.masking import mask_payload, mask_value
 from transforms.metrics import find_metric
-from transforms.periods import FIRST, LAST, spelled
+from transforms.periods import FIRST, LAST, business_today, spelled
 from transforms.reconcile import COMPARISONS
 from transforms.trace import CITED, Page, Trace, figure_of, trace, trace_figure
 
@@ -123,23 +123,33 @@ class CardView:
 def metric_view(settings: Settings, metric: str, period: str, asked: Mapping[str, str], path: str) -> View:
     """The page of a metric's figure. Errors: UsageError for an unknown metric, period or filter."""
     where = {name: text for name, text in asked.items() if text and name != "page"}
-    plan = compile_query(Query(metric, where=where, period=period), date.today())
-    found = trace_figure(settings, figure_of(plan), _page(asked))
-    chosen = "".join(f", {name} {text}" for name, text in where.items())
-    when = write_period(plan.first_day, plan.last_day) if period != "all" else "all days"
-    title = f"{metric.replace('_', ' ').capitalize()}, {when}{chosen}"
-    link = None
-    if plan.first_day == plan.last_day and find_metric(metric).receipt_expression:
-        link = f"/evolve/{metric}/{plan.first_day}" + (f"?{urlencode(where)}" if where else "")
-    view = _view(settings, found, title, asked, path, link)
-    return replace(view, compare=f"/reconcile/{metric}/{period}" if metric in COMPARISONS else None)
+    plan = compile_query(Query(metric, where=where, period=period), business_today(settings))
+    return _figure_view(settings, plan, asked, path)
 
 
 def thing_view(settings: Settings, kind: str, name: str, asked: Mapping[str, str], path: str) -> View:
     """The page of a plan, receipt, customer, product or stock count. Errors: UsageError when there is none."""
-    found = trace(settings, f"{kind}:{name}", date.today(), _page(asked))
+    if kind == "plan":
+        return _figure_view(settings, read_plan(settings, name), asked, path)
+    found = trace(settings, f"{kind}:{name}", business_today(settings), _page(asked))
     title = f"{found.title[:1].upper()}{found.title[1:]}".replace("_", " ")
     return _view(settings, found, title, asked, path, None)
+
+
+def _figure_view(settings: Settings, plan: Plan, asked: Mapping[str, str], path: str) -> View:
+    """The page of a figure, whoever asked for it, and where it leads on to."""
+    found = trace_figure(settings, figure_of(plan), _page(asked))
+    metric, where = plan.metric.name, plan.query.where
+    is_all = plan.query.period == "all"
+    chosen = "".join(f", {name} {text}" for name, text in where.items())
+    when = "all days" if is_all else write_period(plan.first_day, plan.last_day)
+    title = f"{metric.replace('_', ' ').capitalize()}, {when}{chosen}"
+    link = None
+    if plan.first_day == plan.last_day and plan.metric.receipt_expression:
+        link = f"/evolve/{metric}/{plan.first_day}" + (f"?{urlencode(where)}" if where else "")
+    period = "all" if is_all else spelled(plan.first_day, plan.last_day)
+    view = _view(settings, found, title, asked, path, link)
+    return replace(view, compare=f"/reconcile/{metric}/{period}" if metric in COMPARISONS else None)
 
 
 def _page(asked: Mapping[str, str]) -> Page:

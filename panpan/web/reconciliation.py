@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +17,7 @@ from metabase.charts import INK, PALETTE, TONES, svg_of
 from metabase.formats import MISSING, write, write_date, write_period
 from panpan.settings import Settings
 from panpan.web.receipts import Row, Table
+from transforms.periods import business_today
 from transforms.reconcile import CLASSES, RESIDUAL, Pair, Reconciliation, discrepancies, examine
 
 MEANINGS = {
@@ -31,6 +31,7 @@ MEANINGS = {
 }
 COLOURS = dict(zip(CLASSES, (PALETTE[2], PALETTE[0], PALETTE[9], PALETTE[1], PALETTE[4], TONES["bad"]), strict=True))
 ROOM_FOR_WORDS = 1.2
+NAMES_WIDTH = 110  # left of the bars: the picture is as wide as asked with them, so that letters are not drawn small
 SHOWN_RECORDS = 3  # links of a finding: the first records of each side
 
 
@@ -71,8 +72,9 @@ class View:
 
 def view(settings: Settings, metric: str, period: str, asked: Mapping[str, str]) -> View:
     """The page of a metric's period. Errors: UsageError for a metric only one system reports, or a wrong period."""
+    today = business_today(settings)
     found, largest = examine(
-        settings, metric, period, date.today(), asked.get("catalogue") or None, asked.get("currency") or None
+        settings, metric, period, today, asked.get("catalogue") or None, asked.get("currency") or None
     )
     words = metric.replace("_", " ")
     return View(
@@ -138,7 +140,7 @@ def _picture(found: Reconciliation, pair: Pair, width: int, amount: Any) -> str:
     ends = [value[name] for value in values for name in ("from", "to")]
     domain = [min(0, *ends), max(0, *ends) * ROOM_FOR_WORDS or 1]
     order = [value["step"] for value in values]
-    base = alt.Chart(alt.InlineData(values=values), width=width, height=40 * len(values))
+    base = alt.Chart(alt.InlineData(values=values), width=width - NAMES_WIDTH, height=40 * len(values))
     axis = alt.Axis(labelLimit=150, domain=False, ticks=False)
     bars = base.mark_bar(height=20, cornerRadius=3).encode(
         y=alt.Y("step:N", sort=order, title=None, axis=axis),
@@ -156,9 +158,9 @@ def _picture(found: Reconciliation, pair: Pair, width: int, amount: Any) -> str:
 def _finding(found: Reconciliation, row: Mapping[str, Any]) -> Finding:
     currency = found.pairs[0].currency
     records = [
-        (f"/receipts/raw/{raw_id}", f"{side} {raw_id}")
+        (f"/receipts/raw/{raw_id}", f"{side} {place}")
         for side, name in ((found.comparison.ours, "our_raw_ids"), (found.comparison.theirs, "their_raw_ids"))
-        for raw_id in (row[name] or [])[:SHOWN_RECORDS]
+        for place, raw_id in enumerate((row[name] or [])[:SHOWN_RECORDS], start=1)
     ]
     day = write_date(row["business_date"]) if row["business_date"] else MISSING
     return Finding(

@@ -1,5 +1,6 @@
 """
-The status page as an owner sees it: well, in trouble and without a database; in Chromium, on a desktop and on a phone.
+The pages that say how far figures can be trusted, as an owner sees them: status (well, in trouble, without a database),
+questions, receipts, reconciliation, catalogue; in Chromium, on a desktop and on a phone, by mouse and by keyboard.
 
 The screenshots stay in the folder named by PANPAN_SCREENSHOTS, or in pytest's own.
 """
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -48,7 +50,9 @@ LEAST_CONTRAST = """() => {
   let least = 21;
   for (const element of document.querySelectorAll('body *')) {
     if (![...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim())) continue;
-    const [a, b] = [light(parse(getComputedStyle(element).color)), light(behind(element))].sort((x, y) => y - x);
+    const style = getComputedStyle(element);
+    const ink = parse(element instanceof SVGElement ? style.fill : style.color);
+    const [a, b] = [light(ink), light(behind(element))].sort((x, y) => y - x);
     least = Math.min(least, (a + 0.05) / (b + 0.05));
   }
   return least;
@@ -191,33 +195,142 @@ def test_without_a_database_the_page_says_so_and_what_is_known(
     assert facts.json()["sentences"][2] == "There is no backup on this machine."
 
 
-@pytest.mark.browser
-@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is missing: the page was not looked at")
-def test_page_is_readable_on_a_desktop_and_on_a_phone(
-    business: tuple[Settings, datetime],
-    address: str,
-    trouble: datetime,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
+# --- in the browser -------------------------------------------------------------------------------------------
+
+in_browser = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is missing: the pages were not looked at"),
+]
+WIDTHS = {"desktop": 1280, "phone": 390}
+PAGES = {
+    "ask": "/ask",
+    "answer": "/ask?q=daily+revenue+by+store+in+October+2025",
+    "ranking": "/ask?q=top+5+products+by+revenue+in+October+2025",
+    "choices": "/ask?q=sales+on+14+October+2025",
+    "refusal": "/ask?q=revnue+on+14+October+2025",
+    "receipts": "/receipts/metric/revenue/2025-10-14?store=centro",
+    "reconciliation": "/reconcile/items/2025-10",
+    "catalogue": "/catalogue",
+}
+# What a person tabs to: its name, and whether it can be seen that it has the focus.
+FOCUSED = """() => {
+  const at = document.activeElement, style = getComputedStyle(at);
+  return [at.id || at.textContent.trim(), style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2];
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright  # noqa: PLC0415  # only where there is a browser
 
-    monkeypatch.setattr(pages, "read_status", lambda settings: status.read_status(settings, trouble))
-    folder = Path(os.environ.get("PANPAN_SCREENSHOTS") or tmp_path)
     arguments = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
-        for device, width in (("desktop", 1280), ("phone", 390)):
-            page = browser.new_page(viewport={"width": width, "height": 844})
-            faults: list[str] = []
-            page.on("console", lambda message, faults=faults: faults.append(message.text))
-            page.on("pageerror", lambda error, faults=faults: faults.append(str(error)))
-            page.goto(f"{address}/status")
-            page.screenshot(path=folder / f"status_{device}.png", full_page=True)
+        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
+        yield started
+        started.close()
 
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{device} scrolls sideways"
-            assert page.evaluate(LEAST_CONTRAST) >= 4.5, device
-            assert page.locator(".status li").count() == 3
-            assert page.get_by_text("has not reported").is_visible()
-            assert faults == [], device
-        browser.close()
+
+@pytest.fixture
+def looked_at(browser: Any, address: str, tmp_path: Path) -> Iterator[Callable[[str, str, str], Any]]:
+    """Open a page on a device, leave a screenshot, and judge what every page owes; gives the page."""
+    folder = Path(os.environ.get("PANPAN_SCREENSHOTS") or tmp_path)
+    faults: list[str] = []
+    opened = []
+
+    def look(name: str, path: str, device: str) -> Any:
+        page = browser.new_page(viewport={"width": WIDTHS[device], "height": 844})
+        opened.append(page)
+        page.on("console", lambda message: faults.append(message.text))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(address + path)
+        page.screenshot(path=folder / f"{name}_{device}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[device], f"{device} scrolls sideways"
+        assert page.evaluate(LEAST_CONTRAST) >= 4.5, device
+        assert page.locator("h1").count() == 1
+        return page
+
+    yield look
+    for page in opened:
+        page.close()
+    assert faults == []
+
+
+@pytest.mark.parametrize("device", WIDTHS)
+class TestInTheBrowser:
+    """One device at a time, one browser for all."""
+
+    pytestmark = in_browser
+
+    def test_trouble_is_readable(
+        self,
+        device: str,
+        looked_at: Callable[[str, str, str], Any],
+        trouble: datetime,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(pages, "read_status", lambda settings: status.read_status(settings, trouble))
+
+        page = looked_at("status", "/status", device)
+
+        assert page.locator(".status li").count() == 3
+        assert page.get_by_text("has not reported").is_visible()
+
+    @pytest.mark.parametrize("name", PAGES)
+    def test_page_is_readable(self, name: str, device: str, looked_at: Callable[[str, str, str], Any]) -> None:
+        page = looked_at(name, PAGES[name], device)
+
+        assert page.locator("main .card, main .choices").first.is_visible()
+
+    def test_a_question_leads_to_its_receipts_and_to_other_systems(
+        self, device: str, looked_at: Callable[[str, str, str], Any]
+    ) -> None:
+        """By keyboard alone: the box, the question, its receipts; then what the payments say of the same figure."""
+        page = looked_at("ask", "/ask", device)
+
+        tab_to(page, "q")
+        page.keyboard.type("revenue on 14 October 2025 in Centro")
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="Revenue, store PanPan Centro, 14 Oct 2025").wait_for()
+        figure = page.locator(".figure").inner_text()
+        page.get_by_text("How it is computed").click()
+        assert "sum(net_amount)" in page.locator("pre").inner_text()
+        page.get_by_role("link", name=page.locator("dd a").last.inner_text()).focus()
+        page.keyboard.press("Enter")
+        page.get_by_role("status").wait_for()
+
+        assert page.locator(".figure").inner_text() == figure
+        assert "tone-good" in str(page.get_by_role("status").get_attribute("class"))
+        page.get_by_text("What other systems say").click()
+        page.get_by_role("heading", name="The causes").wait_for()
+
+    def test_an_open_question_is_answered_by_a_choice(
+        self, device: str, looked_at: Callable[[str, str, str], Any]
+    ) -> None:
+        page = looked_at("choices", PAGES["choices"], device)
+
+        page.get_by_role("link", name="tickets, on 2025-10-14").click()
+
+        assert page.locator(".figure").inner_text().endswith("receipts")
+
+    def test_a_newcomer_finds_a_figure_by_keyboard(
+        self, device: str, looked_at: Callable[[str, str, str], Any]
+    ) -> None:
+        page = looked_at("catalogue", PAGES["catalogue"], device)
+
+        tab_to(page, "What it means, who answers for it")
+        page.keyboard.press("Enter")
+
+        opened = page.locator("details[open]")
+        assert opened.count() == 1
+        assert opened.get_by_text("Source of record").is_visible()
+
+
+def tab_to(page: Any, wanted: str) -> None:
+    """Press Tab until it is there, as a person without a mouse; where the focus is can be seen at every stop."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        name, is_seen = page.evaluate(FOCUSED)
+        assert is_seen, f"{name} has the focus and does not show it"
+        if name == wanted:
+            return
+    raise AssertionError(f"{wanted} is not reached by Tab")
