@@ -439,6 +439,7 @@ def test_a_store_s_kind_is_one_we_know() -> None:
         "store_name": "Astoria",
         "kind": "shop",
         "city": "LIC",
+        "updated_at": None,
     }
     assert reason(odd) == "sales_outlet_type means none of: shop, warehouse"
 

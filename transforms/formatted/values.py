@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 from transforms.contract import Entity, Value
 
 TEXT = pd.ArrowDtype(pa.string())
-NUMBER = pd.ArrowDtype(pa.decimal128(18, 4))
+_DECIMAL = pa.decimal128(18, 4)
+NUMBER = pd.ArrowDtype(_DECIMAL)
 MONEY_PLACES = 2
 
 _BLANKS = r"[\s\x{00a0}\x{2009}\x{202f}'\x{2019}]"  # an apostrophe may part thousands: 1'234.50
@@ -81,15 +82,21 @@ def read_money(texts: pd.Series[Any], value: Value, entity: Entity) -> Typed:
 
 def read_cents(texts: pd.Series[Any], value: Value, entity: Entity) -> Typed:
     """Whole cents, as APIs send them: `1250` is 12.50."""
-    read = pa.array(_read_number(texts, ".", currency="").values, pa.decimal128(18, 4))
+    read = pa.array(_read_number(texts, ".", currency="").values, _DECIMAL)
     cents = pc.if_else(pc.equal(pc.round(read), read), read, None)
     hundredth = pa.scalar(Decimal("0.01"))
-    numbers = pc.cast(pc.multiply(cents, hundredth), pa.decimal128(18, 4))
+    numbers = pc.cast(pc.multiply(cents, hundredth), _DECIMAL)
     return Typed(_series(numbers, texts.index), _unread(texts, numbers))
 
 
 def _read_number(texts: pd.Series[Any], decimal_mark: str, currency: str) -> Typed:
-    blankless = pc.replace_substring_regex(pa.array(texts, pa.string()), _BLANKS, "")
+    numbers = once_each(texts, lambda each: _numbers(each, decimal_mark, currency))
+    return Typed(numbers, _unread(texts, pa.array(numbers, _DECIMAL)))
+
+
+def _numbers(texts: pa.Array, decimal_mark: str, currency: str) -> pa.Array:
+    """The numbers the texts spell; null where they spell none."""
+    blankless = pc.replace_substring_regex(texts, _BLANKS, "")
     plain = pc.replace_substring(blankless, "\u2212", "-")
     if decimal_mark == ",":  # `1.0` beside `0,90 €`: a point not followed by exactly three digits parts no thousands
         plain = pc.replace_substring_regex(plain, r"^([^.,]*\d)\.(\d{1,2}|\d{4,})([^.,\d]*)$", r"\1,\2\3")
@@ -106,8 +113,7 @@ def _read_number(texts: pd.Series[Any], decimal_mark: str, currency: str) -> Typ
     # Ten digits before the point and four behind are what core's columns hold.
     fits = pc.and_(fits, pc.match_substring_regex(digits, r"^\d{0,10}(\.\d{1,4})?$"))
     signed = pc.binary_join_element_wise(pc.if_else(negative, "-", ""), _zero_before_point(digits), "")
-    numbers = pc.cast(pc.if_else(fits, signed, None), pa.decimal128(18, 4))
-    return Typed(_series(numbers, texts.index), _unread(texts, numbers))
+    return pc.cast(pc.if_else(fits, signed, None), _DECIMAL)
 
 
 def _zero_before_point(digits: pa.Array) -> pa.Array:
