@@ -18,7 +18,7 @@ from psycopg2 import sql
 
 from db.connection import connect
 from panpan import shortage
-from panpan.errors import IngestError
+from panpan.errors import IngestError, RunUnderWay
 from panpan.ingest import inbox, run
 from panpan.local import metabase, n8n, n8n_install, stack
 from panpan.settings import Settings
@@ -33,6 +33,7 @@ from transforms.quality.watch import check_all
 from transforms.reconcile import refresh as refresh_reconciliations
 
 SOURCES = ("pos", "pos_api", "crm", "inventory")
+AGAIN_SECONDS = 2.0
 SCHEMAS = {"raw": ("raw_pos", "raw_crm", "raw_inventory"), "core": ("core",), "marts": ("marts",)}
 
 Step = Callable[[str], AbstractContextManager[Any]]
@@ -109,7 +110,7 @@ def load_everything(settings: Settings, step: Step, seconds: dict[str, float]) -
     with _timed(seconds, "ingest"):
         for source in SOURCES:
             with step(f"n8n loads {source}"):
-                loads += run.run_source(settings, source, wait=False)
+                loads += load(settings, source)
     with _timed(seconds, "transform"), step("the worker builds the model"):
         loads = run.await_all(settings, [load.load_id for load in loads])
     refuse_failed(loads)
@@ -127,6 +128,22 @@ def drop_exports(settings: Settings, world: World) -> list[Path]:
     for file in files:
         inbox.drop(settings, file, "pos")
     return files
+
+
+def load(settings: Settings, source: str) -> list[run.LoadReport]:
+    """
+    The loads of one source, after whatever n8n's own schedule began: on a slow machine it comes first.
+
+    Errors: IngestError when a load fails, RunUnderWay when the other run does not end.
+    """
+    deadline = time.monotonic() + settings.ingest_timeout_seconds
+    while True:
+        try:
+            return run.run_source(settings, source, wait=False)
+        except RunUnderWay:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(AGAIN_SECONDS)
 
 
 def follow_run(settings: Settings) -> None:

@@ -86,6 +86,10 @@ class CheckFailed(PanpanError):
     exit_code = 3
 
 
+class RunUnderWay(IngestError):
+    """Another run of the source is under way; n8n's own schedule may have come first."""
+
+
 def of_the_system(error: OSError) -> PanpanError:
     """What the system refused (a full disk, a folder of somebody else) as an error a person can act on."""
     where = f": {error.filename}" if error.filename else ""

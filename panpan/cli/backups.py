@@ -264,10 +264,17 @@ def list_sets(home: Home = None, as_json: AsJson = False) -> None:
     if as_json:
         output.print_json({"sets": rows})
         return
-    output.print_table("backup sets", ["set", "snapshot", "MB", "verdict", "why"], [
-        [row["set"], row["snapshot_at"], row["bytes"] and round(row["bytes"] / 2**20, 1), row["verdict"], row["reason"]]
+    cells = [
+        [
+            row["set"],
+            row["snapshot_at"] and f"{row['snapshot_at'].astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+            row["bytes"] and round(row["bytes"] / 2**20, 1),
+            row["verdict"],
+            row["reason"],
+        ]
         for row in rows
-    ])  # fmt: skip
+    ]
+    output.print_table("backup sets", ["set", "snapshot", "MB", "verdict", "why"], cells)
 
 
 def listing(settings: Settings) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from db.connection import connect
-from panpan.errors import IngestError, UsageError
+from panpan.errors import IngestError, RunUnderWay, UsageError
 from panpan.ingest.inbox import InboxFile, Scan, archive_taken, scan
 from panpan.ingest.sources import KnownSource, find_source
 from panpan.local import n8n
@@ -216,7 +216,7 @@ def _pull(settings: Settings, known: KnownSource, run_key: str) -> None:
     if failure is not None:
         raise failure
     if answer.get("status") == "busy":
-        raise IngestError(
+        raise RunUnderWay(
             f"another run of {known.source} is under way",
             cause="two at once would ask the source for the same pages",
             next="wait until it is over: bin/panpan ingest status",

@@ -330,3 +330,16 @@ def test_a_check_whose_fixture_is_harmless_is_found(scratch: PgConnection, busin
     lying = sound.model_copy(update={"fixture": "update core.stock_levels set on_hand_quantity = 1"})
 
     assert never_failing(scratch, CONTRACTS, [sound, lying], business[1]) == [lying.id]
+
+
+def test_a_table_nothing_ever_came_for_is_told_without_gaps(warehouse: Settings) -> None:
+    statement = load_checks()["raw_sources_are_not_silent"].statement
+    with connect(warehouse, "transformer") as connection:
+        execute(
+            connection,
+            "create temporary table freshness on commit drop as select 'crm' as source, 'core.customers' as table_name,"
+            " null::timestamptz as known_until, null::numeric as age_hours, 48 as error_after_hours, 'silent' as level",
+        )
+        found = rows(connection, statement, now=datetime.now(UTC))
+
+    assert found == [("crm core.customers", "nothing was ever received; silent after 48 hours")]
