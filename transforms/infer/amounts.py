@@ -360,7 +360,8 @@ def _find_quantity_by_amounts(money: Money) -> None:
     price, net = money.numbers("unit_price"), money.numbers("net_amount")
     if price is None or net is None or "quantity" in money.board.taken:
         return
-    discount = np.nan_to_num(money.numbers("discount_amount")) if "discount_amount" in money.board.taken else 0.0
+    known = money.numbers("discount_amount")
+    discount = np.zeros_like(net) if known is None else np.nan_to_num(known)
     for column in money.board.free:
         if column.number_share < PROVEN or column.date_share >= 0.5:
             continue
