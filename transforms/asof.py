@@ -29,6 +29,7 @@ from transforms.tables import ALL_CORE, CUSTOMER_MARTS, MOVEMENT_MARTS, SALES_MA
 CORE = {table.name: table for table in ALL_CORE}
 MARTS = {table.name: table for table in (*SALES_MARTS, *CUSTOMER_MARTS, *STOCK_MARTS, *MOVEMENT_MARTS)}
 DAY_BY_DAY = {"daily_store_sales", "daily_product_sales"}  # a day of these needs no other day
+OF_RECEIPTS = ("affected_receipts", "affected_items")  # what those read, in the order they are made
 Days = tuple[date, date]
 EVERY_DAY: Days = (FIRST, LAST)
 ASOF_VIEWS = "core_asof."
@@ -121,7 +122,11 @@ def remake_marts(
     with connection.cursor() as cursor:
         cursor.execute(_ALL_AFFECTED.format(core=core), {"first_day": first, "last_day": last})
         # Marts that add up other marts find those under the same name, made from the same rows.
-        for name in dict.fromkeys(each for mart in marts for each in (*marts_needed(mart), mart)):
+        names = list(dict.fromkeys(each for mart in marts for each in (*marts_needed(mart), mart)))
+        for name in OF_RECEIPTS if DAY_BY_DAY & set(names) else ():
+            head = sql.SQL("create temporary table {} on commit drop as ").format(sql.Identifier(name))
+            cursor.execute(head + sql.SQL(_elsewhere(select_text("marts", name), name, core)))
+        for name in names:
             _remake(cursor, name, core, currencies)
 
 
