@@ -9,7 +9,6 @@ with lines as (
         sum(receipt.product_net_amount) as net_amount
     from checked_sales as sale
     inner join checked_lines as receipt on sale.sale_id = receipt.sale_id
-    where receipt.product_quantity is not null
     group by sale.business_date, sale.store_id, sale.source
 ),
 
