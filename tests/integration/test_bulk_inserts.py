@@ -129,3 +129,40 @@ def test_triggers_fire_again_after_a_bulk_insert(warehouse: Settings, deliver: C
         connection.rollback()
 
     assert role == "origin"
+
+
+@pytest.mark.parametrize(
+    "trap",
+    [
+        "create temporary view given as select pg_temp.spy() as sale_id, 1 as payment_number",
+        "create domain pg_temp.spied as uuid check (pg_temp.spy() is null);"
+        " create temporary table given (sale_id pg_temp.spied, payment_number integer)",
+        "create temporary table given (sale_id uuid, payment_number integer);"
+        " alter table given enable row level security;"
+        " create policy spied on given using (pg_temp.spy() is null)",
+    ],
+    ids=["view", "type", "policy"],
+)
+def test_nothing_of_the_caller_runs_as_the_owner(warehouse: Settings, trap: str) -> None:
+    with (
+        pytest.raises(psycopg2.errors.InsufficientPrivilege, match="no plain temporary table"),
+        connect(warehouse, "transformer") as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(
+            "create function pg_temp.spy() returns uuid language plpgsql as"
+            " $$ begin raise exception 'ran as %', current_user; end $$"
+        )
+        cursor.execute(f"{trap}; grant select on given to owner")
+        cursor.execute("select core.insert_in_bulk('given', 'core.payments', '{sale_id,payment_number}', '{sale_id}')")
+
+
+def test_rows_go_into_the_owners_tables_only(warehouse: Settings) -> None:
+    with (
+        pytest.raises(psycopg2.errors.InsufficientPrivilege, match="no plain temporary table"),
+        connect(warehouse, "transformer") as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("create temporary table given as select 1 as number; grant select on given to owner")
+        cursor.execute("create temporary table own (number integer); grant all on own to owner")
+        cursor.execute("select core.insert_in_bulk('given', 'own', '{number}', '{number}')")
