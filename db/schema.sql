@@ -40,6 +40,16 @@ begin
     if not has_table_privilege(session_user, target, 'insert') then
         raise insufficient_privilege using message = format('permission denied for table %s', target);
     end if;
+    if not exists (select from pg_class where oid = target and relowner = current_user::regrole) or not exists (
+        select from pg_class where oid = given and relkind = 'r' and relpersistence = 't' and not relrowsecurity
+    ) or exists (
+        select from pg_attribute as own
+        inner join pg_type as type on own.atttypid = type.oid
+        where own.attrelid = given and own.attnum > 0 and not own.attisdropped
+        and (own.attgenerated <> '' or type.typnamespace <> 'pg_catalog'::regnamespace)
+    ) then
+        raise insufficient_privilege using message = format('%s is no plain temporary table for %s', given, target);
+    end if;
     if may_put_aside then
         perform set_config('session_replication_role', 'replica', true);
     end if;
