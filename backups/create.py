@@ -49,8 +49,8 @@ class Ingredients:
     """
     What goes into a set beside the databases, and what only the caller knows.
 
-    folders: name in the set -> folder; application_keys: name -> key the programs encrypt their credentials with;
-    metrics: every metric as a statement, without values yet.
+    folders: name in the set -> folder, or a single file; application_keys: name -> key the programs encrypt their
+    credentials with; metrics: every metric as a statement, without values yet.
     """
 
     metrics: Mapping[str, Figure] = field(default_factory=dict)
@@ -302,11 +302,13 @@ def _tar(folders: Mapping[str, Path], pipe: IO[bytes]) -> dict[str, int]:
         tarfile.open(fileobj=packed, mode="w|") as archive,
     ):
         for name, folder in folders.items():
-            files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not file.is_symlink()]
+            base = folder.parent if folder.is_file() else folder
+            found = [folder] if folder.is_file() else sorted(folder.rglob("*"))
+            files = [file for file in found if file.is_file() and not file.is_symlink()]
             counts[name] = 0
             for file in files:
                 with suppress(FileNotFoundError):  # the worker moves files from inbox to archive meanwhile
-                    archive.add(file, arcname=f"{name}/{file.relative_to(folder)}", recursive=False)
+                    archive.add(file, arcname=f"{name}/{file.relative_to(base)}", recursive=False)
                     counts[name] += 1
     return counts
 

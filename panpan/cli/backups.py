@@ -38,6 +38,7 @@ from db.migrate import migrate
 from panpan.cli import output
 from panpan.cli.options import AsJson, Home
 from panpan.errors import DatabaseError, UsageError
+from panpan.governance import log as change_log
 from panpan.local import n8n, postgres
 from panpan.local.files import write_private
 from panpan.local.initialise import HEADING, append_line, given_fields, initialise, is_initialised
@@ -50,6 +51,9 @@ from transforms.metrics import load_metrics
 CHECK_FAILED = 3
 DRILL = "drill-"
 SAY_EVERY_SECONDS = 10
+PACE_KNOWN = 0.03
+# Files of the home itself: who may see the pages, and what Metabase's objects are called there.
+SINGLE_FILES = {"accounts": "users.json", "metabase": "metabase.json"}
 # n8n's credential -> the setting its token comes from; see panpan/local/n8n_credentials.py
 TOKENS = {
     "webhookToken0001": "webhook_token",
@@ -98,7 +102,9 @@ def ingredients(settings: Settings) -> creating.Ingredients:
             "formatted": settings.formatted,
             "contracts": settings.own_contracts,
             "plans": settings.plans,
+            "alerts": settings.people_file.parent,
             "workflows": CHECKOUT / "n8n_workflows",
+            **{name: settings.home / file for name, file in SINGLE_FILES.items()},
         },
         application_keys=application_keys(settings),
         versions={"panpan": own_version(), "n8n": n8n.version(settings)},
@@ -347,8 +353,17 @@ def restore(
     if as_json:
         output.print_json(facts)
         return
+    tell_restored(facts)
+
+
+def tell_restored(facts: dict[str, Any]) -> None:
+    """What was restored, for people: the comparison as a table, then what is where and what comes next."""
+    if checks := facts.get("checks"):
+        print_checks(facts["set"], checks)
     for name, value in facts.items():
-        output.results.print(f"{name}: {value}", markup=False, highlight=False)
+        if name != "checks" and value:
+            shown = ", ".join(f"{key} {each}" for key, each in value.items()) if isinstance(value, dict) else value
+            output.results.print(f"{name}: {shown}", markup=False, highlight=False)
 
 
 @commands.command("base")
@@ -395,6 +410,7 @@ def restore_to(
     postgres.create_n8n_database(settings)
     migrate(settings)
     settings = take_over_tokens(settings, opened)
+    keep_end_of_changes(settings)
     seconds = round(time.monotonic() - begun, 1)
     reached = {"moment": Check(ok=True, found=f"the last change is of {recovered}")}
     ledger.record(
@@ -454,11 +470,14 @@ def restore_home(
     say("unpacking files")
     files = restoring.unpack(chosen, key, file_targets(settings))
     settings = take_over_tokens(settings, key)
+    keep_end_of_changes(settings)
     unfinished.unlink()
     seconds = round(time.monotonic() - begun, 1)
     checks = ledger.checks_as_json(restored.verdict.checks)
     ledger.record(settings, ledger.Entry("restored", chosen.name, "good", seconds, checks=checks))
     where = {"home": str(settings.home), "files": files, "seconds": seconds, "next": "bin/panpan up"}
+    if wanted := to_give_again(settings):
+        where["set_again"] = f"{', '.join(wanted)} in {settings.home / HOME_FILE}: they are in no set"
     return {**_facts(restored), **where}
 
 
@@ -488,7 +507,29 @@ def prepare_home(folder: Path, known: Mapping[str, str], key: BackupKey) -> Sett
 def file_targets(settings: Settings) -> dict[str, Path]:
     """Where the files of a set go; the workflows are in git, the set's are put beside for whoever wants to compare."""
     folders = dict(ingredients(settings).folders)
-    return {**folders, "workflows": settings.home / "restored_workflows"}
+    return {**folders, "workflows": settings.home / "restored_workflows", **dict.fromkeys(SINGLE_FILES, settings.home)}
+
+
+def to_give_again(settings: Settings) -> list[str]:
+    """Secrets of other people's servers that the settings want and no set holds; without them mails or copies stop."""
+    missing = []
+    if settings.smtp_username and settings.smtp_password is None:
+        missing.append("PANPAN_SMTP_PASSWORD")
+    place = settings.offsite or ""
+    if place.startswith("s3://"):
+        keys = ("offsite_access_key", "offsite_secret_key")
+        missing += [f"{PREFIX}{name.upper()}" for name in keys if getattr(settings, name) is None]
+    if place.startswith("sftp://") and settings.offsite_key_file is None and settings.offsite_secret_key is None:
+        missing.append("PANPAN_OFFSITE_KEY_FILE")
+    return missing
+
+
+def keep_end_of_changes(settings: Settings) -> None:
+    """The home's own note of where the change log ends, as of the sealed set: a new home has none."""
+    with connect(settings, "transformer") as connection:
+        end = change_log.last_entry(connection)
+    if end:
+        change_log.keep_head(settings, end)
 
 
 def take_over_tokens(settings: Settings, key: BackupKey) -> Settings:
@@ -521,10 +562,18 @@ def _time_left() -> Iterator[restoring.Progress]:
         now = time.monotonic()
         if done and now - said > SAY_EVERY_SECONDS:
             said = now
-            left = (now - begun) / done * (total - done)
-            output.talk.print(f"restoring ... {100 * done // total} %, about {left:.0f} s left", highlight=False)
+            output.talk.print(how_far(done, total, now - begun), highlight=False)
 
     yield tell_line
+
+
+def how_far(done: int, total: int, passed: float) -> str:
+    """How far a restore is, and after its beginning the time left: the first bytes say nothing about the pace."""
+    share = done / total
+    if share < PACE_KNOWN:
+        return f"restoring ... {share:.0%}"
+    left = passed / share - passed
+    return f"restoring ... {share:.0%}, about {f'{left:.0f} s' if left < 120 else f'{left / 60:.0f} min'} left"
 
 
 def _facts(restored: restoring.Restored) -> dict[str, Any]:
@@ -765,10 +814,15 @@ def report(facts: dict[str, Any], *, as_json: bool, ok: bool = True) -> None:
     if as_json:
         output.print_json(facts, ok=ok)
         return
-    rows = [[name, "well" if check["ok"] else "BAD", check["found"]] for name, check in facts["checks"].items()]
-    if rows:
-        output.print_table(f"set {facts['set']}", ["check", "", "found"], rows)
+    print_checks(facts["set"], facts["checks"])
     output.results.print(f"{facts['set']}: {facts['verdict']}", highlight=False)
+
+
+def print_checks(set_name: str, checks: Mapping[str, Any]) -> None:
+    """The checks of a set as a table."""
+    rows = [[name, "well" if check["ok"] else "BAD", check["found"]] for name, check in checks.items()]
+    if rows:
+        output.print_table(f"set {set_name}", ["check", "", "found"], rows)
 
 
 def end_in_order() -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from psycopg2.extensions import connection as PgConnection
 from psycopg2.extensions import cursor as PgCursor  # the driver's own name is too plain
 
 from db.connection import connect
@@ -125,6 +126,17 @@ def _insert(cursor: PgCursor, entry: Entry) -> None:
         """,
         tuple(vars(entry).values()),
     )
+
+
+def last_entry(connection: PgConnection) -> Entry | None:
+    """The end of the log, None while it is empty."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select change_id, changed_at, changed_by, reason, kind, subject, before, after, previous_hash, entry_hash"
+            " from ops.change_log order by change_id desc limit 1"
+        )
+        found = cursor.fetchone()
+    return Entry(*found) if found else None
 
 
 def keep_head(settings: Settings, entry: Entry) -> None:

@@ -8,9 +8,15 @@ from pathlib import Path
 import botocore.exceptions
 import pytest
 
+from backups import create as creating
 from backups import offsite, sets
+from backups import restore as restoring
 from backups.errors import BackupError
+from backups.key import make_key
+from panpan.cli import backups as commands
+from panpan.cli.backups import how_far
 from panpan.errors import UsageError
+from panpan.local.initialise import initialise
 
 OLD, NEW = "20260530T033000Z-4f1c", "20260531T033000Z-00aa"
 
@@ -82,3 +88,39 @@ def test_a_place_that_does_not_answer_is_told_without_a_traceback(tmp_path: Path
 
     assert "127.0.0.1:1" in str(told.value.cause)
     assert "PANPAN_OFFSITE" in str(told.value.next)
+
+
+def test_the_time_left_is_told_once_the_pace_is_known() -> None:
+    assert how_far(100, 10**6, 12.0) == "restoring ... 0%", "not that it takes 33 hours"
+    assert how_far(500_000, 10**6, 20.0) == "restoring ... 50%, about 20 s left"
+    assert how_far(100_000, 10**6, 60.0) == "restoring ... 10%, about 9 min left"
+
+
+def test_accounts_and_alert_rules_of_the_owner_come_back(tmp_path: Path) -> None:
+    """Without its accounts a restored home that others reach would not even start its pages."""
+    old, new = initialise(tmp_path / "old"), initialise(tmp_path / "new")
+    mine = {"users.json": "accounts", "metabase.json": "{}", "alerts/people.yaml": "ada", "alerts/rules/oven.yaml": "x"}
+    for name, text in mine.items():
+        (old.home / name).parent.mkdir(parents=True, exist_ok=True)
+        (old.home / name).write_text(text)
+    key = make_key(old.backup_key, {}, sets_exist=False)
+    (tmp_path / OLD).mkdir()
+
+    _, counts = creating.pack(commands.ingredients(old).folders, tmp_path / OLD / creating.FILES, key.recipient)
+    restoring.unpack(tmp_path / OLD, key, commands.file_targets(new))
+
+    assert (counts["accounts"], counts["alerts"]) == (1, 2)
+    assert {name: (new.home / name).read_text() for name in mine} == mine
+    assert (new.home / "users.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_secrets_of_others_that_no_set_holds_are_named(tmp_path: Path) -> None:
+    plain = initialise(tmp_path / "home")
+    wanting = plain.model_copy(update={"smtp_username": "ada", "offsite": "s3://bucket/panpan"})
+
+    assert commands.to_give_again(plain) == []
+    assert commands.to_give_again(wanting) == [
+        "PANPAN_SMTP_PASSWORD",
+        "PANPAN_OFFSITE_ACCESS_KEY",
+        "PANPAN_OFFSITE_SECRET_KEY",
+    ]
