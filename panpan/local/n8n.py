@@ -64,7 +64,7 @@ HARDENED = {
     "DB_POSTGRESDB_DATABASE": "n8n",
     "DB_POSTGRESDB_USER": "n8n",
     "DB_POSTGRESDB_SCHEMA": "public",
-    # Milliseconds. Seen: with the default of 20 s a busy machine's n8n gave up publishing at its start, and never again.
+    # Milliseconds. Seen: after the default of 20 s a busy machine's n8n gave up publishing at its start, for good.
     "DB_POSTGRESDB_CONNECTION_TIMEOUT": "120000",
     "N8N_HOST": "127.0.0.1",
     "N8N_LISTEN_ADDRESS": "127.0.0.1",
