@@ -29,7 +29,7 @@ from transforms.compiler import Query, compile_query, evaluate
 from transforms.goals import refresh_goals
 from transforms.metrics import Metric, load_metrics
 from transforms.periods import business_today
-from transforms.quality.watch import check_all
+from transforms.quality.watch import check_news
 from transforms.reconcile import refresh as refresh_reconciliations
 
 SOURCES = ("pos", "pos_api", "crm", "inventory")
@@ -79,7 +79,7 @@ def run_demo(settings: Settings, step: Step) -> Demo:
         shortage.send_weekly_report(settings)
     else:
         loads += load_everything(settings, step, seconds)
-    with _timed(seconds, "transform"), step("checks, goals and reconciliations are made"):
+    with _timed(seconds, "transform"), step("checks, goals, reconciliations and alerts are made"):
         follow_run(settings)
     with step("the mails are sent"):
         mails = shortage.deliver(settings)
@@ -148,13 +148,14 @@ def load(settings: Settings, source: str) -> list[run.LoadReport]:
 
 def follow_run(settings: Settings) -> None:
     """
-    Checks, goals and reconciliations of what has arrived. The worker makes them too, soon after; the demo's figures are
-    read now. A second call changes none of them.
+    Checks, goals, reconciliations and alerts of what has arrived. The worker makes them too, soon after; the demo's
+    figures are read now. A second call changes none of them.
     """
     today = business_today(settings)
-    check_all(settings)
+    check_news(settings)
     refresh_goals(settings, today)
     refresh_reconciliations(settings, today)
+    shortage.judge_now(settings)
 
 
 def refuse_failed(loads: list[run.LoadReport]) -> None:

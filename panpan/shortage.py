@@ -17,7 +17,7 @@ import requests
 from db.connection import connect
 from panpan.alerting import courier
 from panpan.alerting.evaluate import LOCK_KEY, judge, leave_heartbeat, only_one
-from panpan.alerting.rules import find_rule
+from panpan.alerting.rules import find_rule, load_rules
 from panpan.errors import ServerError
 from panpan.local.n8n_api import loopback_session
 from panpan.reports import keep
@@ -89,6 +89,13 @@ def judge_at_the_end_of(settings: Settings, day: date) -> None:
     for moment in (midnight, midnight + rule.steady):
         if moment <= datetime.now(UTC):
             leave_heartbeat(settings, judge(settings, moment, [rule]), moment)
+
+
+def judge_now(settings: Settings) -> None:
+    """Judge all rules by what is known now."""
+    with alerts_held(settings):
+        now = datetime.now(UTC)
+        leave_heartbeat(settings, judge(settings, now, list(load_rules(settings).values())), now)
 
 
 def send_weekly_report(settings: Settings) -> None:

@@ -34,10 +34,20 @@ def check_all(settings: Settings, now: datetime | None = None, since: date = EVE
     A check with an open incident looks at all days: what it found long ago must be gone before the incident is.
     Errors: DatabaseError when the server goes away.
     """
-    moment = now or datetime.now(UTC)
+    with _lock(settings):
+        return _check(settings, now or datetime.now(UTC), since)
+
+
+def check_news(settings: Settings) -> list[Verdict]:
+    """Make every check over all days, unless they were made since the last load ended. Errors: as check_all."""
+    with _lock(settings):
+        return [] if _knows_all(settings) else _check(settings, datetime.now(UTC), EVER)
+
+
+def _check(settings: Settings, moment: datetime, since: date) -> list[Verdict]:
     contracts = load_contracts(settings.own_contracts)
     try:
-        with _lock(settings), connect(settings, "transformer") as connection:
+        with connect(settings, "transformer") as connection:
             # The verdicts of one run are of one state of the data, whatever a transform commits meanwhile.
             connection.set_session(isolation_level=ISOLATION_LEVEL_REPEATABLE_READ)
             troubled = _open_causes(connection)
@@ -50,6 +60,15 @@ def check_all(settings: Settings, now: datetime | None = None, since: date = EVE
             "the checks could not be made", cause=str(error).strip(), next="bin/panpan quality run"
         ) from error
     return sorted(verdicts, key=lambda verdict: verdict.check.id)
+
+
+def _knows_all(settings: Settings) -> bool:
+    with connect(settings, "transformer") as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select (select max(checked_at) from marts.check_results)"
+            " > (select coalesce(max(finished_at), '-infinity') from ops.loads)"
+        )
+        return cursor.fetchone() == (True,)
 
 
 class Watch:
