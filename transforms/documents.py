@@ -28,6 +28,7 @@ from defusedxml import ElementTree
 from panpan.errors import DocumentRefused
 from transforms.contract import Contract, Entity
 from transforms.rules.receipts import whole_receipts
+from transforms.workbook import as_csv, is_workbook
 
 TEXT = pd.ArrowDtype(pa.string())
 POSITION = "#position"  # column of the record's place; no received name begins with #
@@ -37,7 +38,7 @@ EXACT_DIGITS = 18  # whole numbers of a response up to here stay numbers in the 
 ZERO_CHARACTER = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # in JSON text, not after a backslash that is meant
 BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 SIGNATURES = (
-    (b"PK\x03\x04", "an Excel workbook or another zip archive; save it as CSV"),
+    (b"PK\x03\x04", "a zip archive; unpack it"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save it as CSV"),
     (b"%PDF", "a PDF"),
     (b"\x89PNG", "a picture"),
@@ -111,11 +112,14 @@ def _unzipped(stream: IO[bytes]) -> IO[bytes]:
 
 
 def _open_csv(stream: IO[bytes], contract: Contract, chunk_rows: int) -> Opened:
-    head = _peek(stream)
-    _refuse_other_kinds(head)
     layouts = [e for e in contract.entities if e.format == "csv"]
     if not layouts:
         raise DocumentRefused(f"{contract.source} takes no files; its records come from its API")
+    head = _peek(stream)
+    if is_workbook(head):
+        stream = _saved_as_csv(stream, layouts)
+        head = _peek(stream)
+    _refuse_other_kinds(head)
     bom, encoding = _encoding_of(stream, head, layouts, contract.source)
     header, header_lines = _read_header(head[len(bom) :], encoding, layouts)
     entity = contract.entity_of_header(header)
@@ -132,6 +136,16 @@ def _open_csv(stream: IO[bytes], contract: Contract, chunk_rows: int) -> Opened:
         raise DocumentRefused(f"column {', '.join(unknown)} is unknown, and the contract says freeze")
     stream.read(len(bom))
     return Opened(entity, unknown, _read_csv(_Utf8(stream, encoding), header, header_lines, entity, chunk_rows))
+
+
+def _saved_as_csv(stream: IO[bytes], layouts: list[Entity]) -> IO[bytes]:
+    """A workbook as the CSV its source would send, which must write its files in one way only."""
+    [(delimiter, mark), *others] = {(entity.delimiter, entity.decimal_mark) for entity in layouts}
+    if others:
+        raise DocumentRefused(
+            "the file is an Excel workbook, and its source writes files in several ways; save it as CSV"
+        )
+    return as_csv(stream, delimiter, mark)
 
 
 def _shown(header: list[str]) -> str:

@@ -6,8 +6,10 @@ import gzip
 import io
 import json
 import zipfile
+from datetime import date
 from typing import Any
 
+import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -290,6 +292,34 @@ def test_an_unknown_column_refuses_the_file_where_the_contract_says_freeze() -> 
 
 
 # --- what is refused ---------------------------------------------------------------------------------------
+
+
+def test_a_workbook_gives_the_records_its_csv_would_give() -> None:
+    book = openpyxl.Workbook()
+    for row in (
+        [*HEADER.split(",")],
+        ["1", date(2026, 7, 1), "Té", 4.5, "hot"],
+        ["2", date(2026, 7, 2), "Bun", 3, None],
+    ):
+        book.active.append(row)
+    packed = io.BytesIO()
+    book.save(packed)
+
+    found = records(packed.getvalue())
+
+    assert found == records(f"{HEADER}\n1,2026-07-01,Té,4.5,hot\n2,2026-07-02,Bun,3,\n")
+    assert records(packed.getvalue(), contract(decimal_mark=",", delimiter=";"))[0]["Price"] == "4,5"
+
+
+def test_a_workbook_of_a_source_that_writes_in_several_ways_is_refused() -> None:
+    known = contract()
+    other = known.entities[0].model_copy(update={"entity": "others", "delimiter": ";"})
+    both = known.model_copy(update={"entities": (*known.entities, other)})
+    book = io.BytesIO()
+    openpyxl.Workbook().save(book)
+
+    with pytest.raises(DocumentRefused, match="several ways"):
+        read(book.getvalue(), both)
 
 
 def workbook() -> bytes:

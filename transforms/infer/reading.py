@@ -21,8 +21,9 @@ from typing import IO, cast
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-from panpan.errors import ContractError
+from panpan.errors import ContractError, DocumentRefused
 from transforms.infer.columns import Column
+from transforms.workbook import as_csv, is_workbook
 
 WHOLE_BYTES = 200 * 2**20
 HEAD_BYTES = 16 * 2**20
@@ -36,7 +37,6 @@ DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 LINE_ENDS = (("\r\n", "CRLF"), ("\n", "LF"), ("\r", "CR"))
 SIGNATURES = (
-    (rb"PK\x03\x04.{0,2000}?(xl/|\[Content_Types\])", "an Excel workbook (xlsx)", "save the sheet as CSV"),
     (rb"PK\x03\x04", "a zip archive", "unpack it"),
     (rb"\xd0\xcf\x11\xe0", "an old Excel workbook (xls)", "save the sheet as CSV"),
     (rb"%PDF", "a PDF", "export the table as CSV"),
@@ -122,16 +122,25 @@ def _read_blocks(path: Path) -> list[bytes]:
     """The whole file as one block, or its head and blocks spread over the rest."""
     try:
         with path.open("rb") as plain:
-            zipped = plain.read(2) == b"\x1f\x8b"
-            plain.seek(0)
-            stream = cast(IO[bytes], gzip.GzipFile(fileobj=plain)) if zipped else plain
+            stream = _unpacked(plain)
             head = stream.read(WHOLE_BYTES + 1)
             blocks = [head] if len(head) <= WHOLE_BYTES else [head[:HEAD_BYTES], *_spread(stream)]
+    except DocumentRefused as refusal:
+        cause = refusal.message
+        raise ContractError(f"{path.name} can't be read", cause=cause, next="save its sheet as CSV") from refusal
     except (OSError, EOFError) as error:
         raise ContractError(f"{path} can't be read", next="check the path; a .gz file may be cut off") from error
     if not blocks[0].strip():
         raise ContractError(f"{path.name} is empty", next="export it again")
     return blocks
+
+
+def _unpacked(plain: io.BufferedReader) -> IO[bytes]:
+    """The text of a file that is text, gzipped text, or a workbook."""
+    head = plain.peek(LOOK_BYTES)
+    if head.startswith(b"\x1f\x8b"):
+        return cast(IO[bytes], gzip.GzipFile(fileobj=plain))
+    return as_csv(plain) if is_workbook(head) else plain
 
 
 def _spread(stream: IO[bytes]) -> list[bytes]:
