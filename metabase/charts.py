@@ -22,7 +22,7 @@ import altair as alt
 import vl_convert
 
 from metabase.answers import Answer
-from metabase.catalogue import Tone
+from metabase.catalogue import Mark, Tone
 from metabase.formats import NUMBER_LOCALE, currency_sign, write
 from metabase.widths import cut
 
@@ -40,6 +40,7 @@ PALETTE = (
     "#5f6b76",
 )
 MAIN = PALETTE[0]
+PLAIN = "#7c8a95"
 TONES: dict[Tone, str] = {"good": "#1f6f78", "warn": "#b8651b", "bad": "#b3372f"}
 GOAL = "#6b7680"
 INK, QUIET, GRID = "#22303a", "#55636e", "#e6e9ec"
@@ -88,8 +89,16 @@ def draw(answer: Answer, colours: Mapping[str, str], width: int) -> Picture:
 def _marks(answer: Answer) -> tuple[tuple[str, str], ...]:
     """The words behind the colours of marked rows, those that occur."""
     mark = answer.question.display.mark
-    found = set(answer.values(mark.column)) if mark else set()
-    return tuple((word, TONES[tone]) for word, tone in mark.tones.items() if word in found) if mark else ()
+    if mark is None:
+        return ()
+    found = set(answer.values(mark.column))
+    known = [word for word in mark.tones if word in found]
+    return tuple((word, _mark_colour(mark, word)) for word in [*known, *sorted(found - set(known))])
+
+
+def _mark_colour(mark: Mark, word: str) -> str:
+    """Of a marked row; a word that is neither good nor bad news is grey."""
+    return TONES[mark.tones[word]] if word in mark.tones else PLAIN
 
 
 def _goal_legend(answer: Answer) -> tuple[tuple[str, str], ...]:
@@ -234,14 +243,13 @@ def _goal(answer: Answer, record: Mapping[str, Any]) -> float | None:
 
 def _row(answer: Answer, series: Mapping[str, str], width: int) -> Drawing:
     display = answer.question.display
-    tones = display.mark.tones if display.mark else {}
     unit = " days" if answer.question.column(display.y or "").format == "days" else ""
     values: list[dict[str, Any]] = [
         {
             "x": float(record[display.y or ""] or 0),
             "y": str(record[display.x or ""]),
             "text": _cell(answer, display.y or "", record[display.y or ""]) + unit,
-            "colour": TONES[tones[record[display.mark.column]]] if display.mark else MAIN,
+            "colour": _mark_colour(display.mark, record[display.mark.column]) if display.mark else MAIN,
         }
         for record in answer.records()
     ]

@@ -8,7 +8,7 @@ with soonest as (
         days_of_cover,
         on_hand_quantity,
         unit,
-        case when is_low then 'low' else 'enough' end as stock_state
+        case when is_low then 'low' when reorder_level > 0 then 'enough' else 'no level' end as stock_state
     from marts.inventory_status
     where days_of_cover is not null
     order by days_of_cover, product_name, store_name, product_id, store_id

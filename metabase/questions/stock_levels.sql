@@ -1,7 +1,7 @@
 -- One row per product and store that keeps stock of it: low ones first, then by how soon they run out.
 -- Reads marts.inventory_status.
 select
-    case when is_low then 'low' else 'enough' end as stock_state,
+    case when is_low then 'low' when reorder_level > 0 then 'enough' else 'no level' end as stock_state,
     product_name,
     store_name,
     on_hand_quantity,

@@ -298,7 +298,7 @@ def test_low_stock_alarms_only_above_its_limit() -> None:
 
     assert figure(1).is_alarming
     assert not figure(0).is_alarming
-    assert figure(1).comparison == "of 9 products counted in a store"
+    assert figure(1).comparison == "of 9 products kept in a store"
 
 
 def test_hidden_columns_are_not_on_pages() -> None:
