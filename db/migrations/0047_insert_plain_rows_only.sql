@@ -1,7 +1,8 @@
 -- core.insert_in_bulk runs as the owner, so nothing its caller wrote may run in it: the rows come from a plain temporary
 -- table of PostgreSQL's own types (no view, policy, cast or generated column with a function behind it) and go into a table
 -- of the owner's (no trigger, default or check of the caller's).
-create or replace function core.insert_in_bulk(given regclass, target regclass, columns text[], key_columns text[]) returns bigint
+create or replace function core.insert_in_bulk(given regclass, target regclass, columns text[], key_columns text[])
+returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$

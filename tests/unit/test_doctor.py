@@ -238,6 +238,7 @@ def test_in_containers_nothing_is_said_of_processes_and_ports_nobody_there_sees(
     assert of_machine == {
         *("packages-locked", "node-version", "logs-size", "n8n-installed"),
         *("ports-differ", "ports-free", "processes-known", "binds-loopback", "postgres-near", "postgres-listens"),
+        "metabase-runs",
     }
     hardened = result_of("n8n-hardened", {**HEALTHY, Automation: replace(HEALTHY[Automation], softened=None)})
     assert (hardened.ok, "another container" in hardened.finding) == (None, True)
