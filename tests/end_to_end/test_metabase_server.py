@@ -212,7 +212,7 @@ def test_a_changed_password_of_its_database_is_taken_up(home: Settings) -> None:
     told = environment_of(changed)["MB_DB_PASS"]
     assert told == changed.metabase_database_password.get_secret_value()  # type: ignore[union-attr]
     assert metabase.is_ready(changed)
-    with pytest.raises(UsageError, match="is not changed here"):
+    with pytest.raises(UsageError, match="is encrypted with"):
         rotation.rotate(changed, "metabase_encryption_key", stack.restart)
 
 
