@@ -679,19 +679,19 @@ def test_pruning_keeps_the_newest_proven_set_and_says_what_goes(home: Settings) 
 
 
 def test_after_a_new_key_sets_of_before_and_after_restore_and_a_lost_old_key_is_told(
-    home: Settings, proven: Path, tmp_path: Path
+    home: Settings, tmp_path: Path
 ) -> None:
-    old = read_key(home.backup_key)
+    old, older = read_key(home.backup_key), make(home)
     rotation.rotate(home, "backup_key", lambda *_: None)
     newer = make(home)
 
-    assert [prove(home, folder) for folder in (proven, newer)] == [[], []]
-    restored = restoring.restore(home, proven, read_key(home.backup_key), {"warehouse": "of_before"})
+    assert [prove(home, folder) for folder in (older, newer)] == [[], []]
+    restored = restoring.restore(home, older, read_key(home.backup_key), {"warehouse": "of_before"})
     assert restored.verdict.is_good
 
     (tmp_path / "new.key").write_text(key_text(replace(read_key(home.backup_key), earlier=())), encoding="utf-8")
     (tmp_path / "old.key").write_text(key_text(old), encoding="utf-8")
-    for file, folder in (("new.key", proven), ("old.key", newer)):
+    for file, folder in (("new.key", older), ("old.key", newer)):
         code, answer = command(home, "verify", str(folder), "--key", str(tmp_path / file))
         assert (code, answer["verdict"]) == (3, "failed")
         assert "made with another key" in answer["checks"]["manifest"]["found"]
