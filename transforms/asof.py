@@ -121,13 +121,18 @@ def remake_marts(
     first, last = days if set(marts) <= DAY_BY_DAY else EVERY_DAY
     with connection.cursor() as cursor:
         cursor.execute(_ALL_AFFECTED.format(core=core), {"first_day": first, "last_day": last})
-        # Marts that add up other marts find those under the same name, made from the same rows.
-        names = list(dict.fromkeys(each for mart in marts for each in (*marts_needed(mart), mart)))
-        for name in OF_RECEIPTS if DAY_BY_DAY & set(names) else ():
-            head = sql.SQL("create temporary table {} on commit drop as ").format(sql.Identifier(name))
-            cursor.execute(head + sql.SQL(_elsewhere(select_text("marts", name), name, core)))
-        for name in names:
-            _remake(cursor, name, core, currencies)
+        for name in marts_made(marts):
+            if name in OF_RECEIPTS:
+                head = sql.SQL("create temporary table {} on commit drop as ").format(sql.Identifier(name))
+                cursor.execute(head + sql.SQL(_elsewhere(select_text("marts", name), name, core)))
+            else:
+                _remake(cursor, name, core, currencies)
+
+
+def marts_made(marts: Sequence[str]) -> list[str]:
+    """What is made for some marts, in order: receipts of those made day by day, marts they add up, themselves."""
+    names = list(dict.fromkeys(each for mart in marts for each in (*marts_needed(mart), mart)))
+    return [*(OF_RECEIPTS if DAY_BY_DAY & set(names) else ()), *names]
 
 
 def marts_needed(name: str) -> list[str]:

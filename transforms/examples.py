@@ -22,7 +22,7 @@ from psycopg2.extensions import cursor as PgCursor
 from db.connection import connect
 from panpan.errors import ContractError
 from panpan.settings import Settings
-from transforms.asof import CORE, marts_needed, remade, remake_marts
+from transforms.asof import CORE, marts_made, remade, remake_marts
 from transforms.compiler import Query, compile_query, read_rows
 from transforms.merge import select_text
 from transforms.metrics import Example, Metric
@@ -97,7 +97,7 @@ def _run(settings: Settings, metric: Metric, example: Example) -> Outcome:
 
 def _core_tables(mart: str) -> list[str]:
     """The core tables a mart is made from, directly or through others; and those that say what is affected."""
-    texts = [select_text("marts", each) for each in [*marts_needed(mart), mart]]
+    texts = [select_text("marts", each) for each in marts_made([mart])]
     read = {name for text in texts for name in re.findall(r"\bcore\.(\w+)", text) if name in CORE}
     return sorted(read | {"sales", "stock_movements", "stock_levels"})
 

@@ -21,7 +21,8 @@ from panpan.local import n8n
 from panpan.local.n8n_api import answer, base_url, loopback_session, owner_session
 from panpan.local.n8n_credentials import credentials
 from panpan.local.n8n_install import pinned_version
-from panpan.local.n8n_remote import named, sent
+from panpan.local.n8n_publication import publications
+from panpan.local.n8n_remote import sent
 from panpan.local.workflows import normalise, read_workflows
 from panpan.settings import Settings
 
@@ -37,8 +38,8 @@ checks = Checks()
 class Automation:
     """
     version: of the running or installed n8n. softened: settings that differ from the hardened ones in the running
-    process, None where that is in another container. drifted, foreign, stopped: names of workflows. excluded_nodes,
-    open_webhooks: "workflow: node".
+    process, None where that is in another container. drifted, foreign, stopped: names of workflows. given_up:
+    "workflow: why n8n did not publish it". excluded_nodes, open_webhooks: "workflow: node".
     """
 
     version: str
@@ -47,6 +48,7 @@ class Automation:
     drifted: list[str]
     foreign: list[str]
     stopped: list[str]
+    given_up: list[str]
     excluded_nodes: list[str]
     open_webhooks: list[str]
     strangers: list[str]
@@ -73,7 +75,7 @@ def look(settings: Settings) -> Automation:
         pinned=products()["n8n"].container if inside else pinned_version(),
         softened=None if inside else softened(settings),
         drifted=[
-            workflow.content["name"]
+            workflow.name
             for key, workflow in files.items()
             if key not in deployed
             or not is_same(deployed[key], {"id": key, **sent(workflow, ids)} if inside else workflow.content)
@@ -83,6 +85,11 @@ def look(settings: Settings) -> Automation:
             str(deployed[key]["name"])
             for key, workflow in files.items()
             if key in deployed and workflow.starts_by_itself and not deployed[key]["active"]
+        ],
+        given_up=[
+            f"{deployed[each.workflow_id]['name']}: {each.cause}"
+            for each in publications(settings)
+            if each.is_given_up and each.workflow_id in deployed
         ],
         excluded_nodes=[
             f"{row['name']}: {node['name']}"
@@ -105,7 +112,7 @@ def remote_ids(settings: Settings, found: Mapping[str, Any]) -> dict[str, str]:
     """The ids n8n gave to our workflows and credentials, by those of our files: in containers names tell them."""
     workflows = {str(row["name"]): str(row["id"]) for row in found["workflows"]}
     given = {str(row["name"]): str(row["id"]) for row in found["credentials"]}
-    ours = {named(each): each.workflow_id for each in read_workflows()}
+    ours = {each.name: each.workflow_id for each in read_workflows()}
     ids = {ours[name]: key for name, key in workflows.items() if name in ours}
     return ids | {each["id"]: given[each["name"]] for each in credentials(settings) if each["name"] in given}
 
@@ -216,6 +223,11 @@ def workflows_drift(automation: Automation) -> Verdict:
 def workflows_active(automation: Automation) -> Verdict:
     fix = "publish it in n8n's editor, or change its file and run bin/panpan up"
     return none_of(automation.stopped, "every workflow is published", "switched off in n8n", fix)
+
+
+@checks.add("workflows-live", "error", Automation)
+def workflows_live(automation: Automation) -> Verdict:
+    return none_of(automation.given_up, "what n8n was asked to publish is live", "n8n gave up publishing", DEPLOY)
 
 
 @checks.add("workflows-foreign", "warning", Automation, security=True)

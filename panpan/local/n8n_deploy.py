@@ -2,7 +2,7 @@
 Bring n8n's workflows and credentials to what the files and settings say.
 
 Unknown workflows go in by n8n's command line, which alone keeps their ids; then all changes go by the public
-API of the running server, which publishes at once (an import unpublishes, and shows only after a restart).
+API of the running server (an import unpublishes, and shows only after a restart), and we wait until they are live.
 `$PANPAN_HOME/n8n/deployed.json` remembers what was deployed, so an unchanged folder costs one look.
 """
 
@@ -24,6 +24,7 @@ from panpan.errors import DatabaseError
 from panpan.local import n8n, n8n_api
 from panpan.local.files import write_private
 from panpan.local.n8n_credentials import credentials
+from panpan.local.n8n_publication import await_live
 from panpan.local.workflows import FOLDER, Workflow, read_workflows
 from panpan.settings import Settings
 
@@ -49,9 +50,9 @@ class Deployment:
 
 def deploy_workflows(settings: Settings, folder: Path = FOLDER) -> Deployment:
     """
-    Deploy every workflow file of a folder; n8n runs afterwards. A second run changes nothing.
+    Deploy every workflow file of a folder; n8n runs afterwards and has published them. A second run changes nothing.
 
-    Workflows whose file is gone are deactivated, never deleted.
+    Workflows whose file is gone are deactivated, never deleted. What n8n gave up publishing is asked for once more.
     Errors: ServerError when n8n refuses; the next run repeats what isn't remembered as done.
     """
     workflows = read_workflows(folder)
@@ -75,6 +76,7 @@ def deploy_workflows(settings: Settings, folder: Path = FOLDER) -> Deployment:
     n8n.start(settings)
     if created or updated or retired:
         change_running(settings, [*created, *updated], retired)
+    await_live(settings, {w.workflow_id: w.name for w in workflows if w.starts_by_itself}, retired)
     now = Deployed({workflow.workflow_id: workflow.sha256 for workflow in workflows}, digest)
     if now != last:
         write_private(_deployed_file(settings), json.dumps(vars(now)))

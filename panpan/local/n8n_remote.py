@@ -20,6 +20,7 @@ from panpan.local import n8n, n8n_api
 from panpan.local.files import write_private
 from panpan.local.n8n_credentials import credentials
 from panpan.local.n8n_deploy import SENT_KEYS, Deployment, credentials_digest
+from panpan.local.n8n_publication import await_live
 from panpan.local.workflows import FOLDER, Workflow, read_workflows
 from panpan.settings import Settings
 
@@ -31,27 +32,29 @@ def deploy_remote(settings: Settings, folder: Path = FOLDER) -> Deployment:
     """
     Claim the owner's account, then bring credentials and workflows over; gives the workflows' names.
 
-    Errors: ServerError when n8n does not get ready or refuses.
+    Errors: ServerError when n8n does not get ready, refuses, or can't publish.
     """
     wait_until_ready(settings)
     claim_owner(settings)
     given = bring_credentials(settings)
     workflows = in_order(read_workflows(folder))
     known = {row["name"]: row for row in listed(settings)}
-    created = [workflow for workflow in workflows if named(workflow) not in known]
+    created = [workflow for workflow in workflows if workflow.name not in known]
     for workflow in created:  # a workflow may name itself or another: first all get their ids
-        known[named(workflow)] = n8n_api.call(settings, "POST", "workflows", json=sent(workflow, {}))
-    ids = given | {workflow.workflow_id: known[named(workflow)]["id"] for workflow in workflows}
+        known[workflow.name] = n8n_api.call(settings, "POST", "workflows", json=sent(workflow, {}))
+    ids = given | {workflow.workflow_id: known[workflow.name]["id"] for workflow in workflows}
     updated = []
     for workflow in workflows:
-        content, row = sent(workflow, ids), known[named(workflow)]
+        content, row = sent(workflow, ids), known[workflow.name]
         if any(row[key] != content[key] for key in ("nodes", "connections", "settings")):
             n8n_api.call(settings, "PUT", f"workflows/{row['id']}", json=content)
-            updated += [] if workflow in created else [named(workflow)]
+            updated += [] if workflow in created else [workflow.name]
         if workflow.starts_by_itself and not row["active"]:
             n8n_api.call(settings, "POST", f"workflows/{row['id']}/activate")
-    retired = retire(settings, known, {named(workflow) for workflow in workflows})
-    return Deployment([named(workflow) for workflow in created], updated, retired)
+    retired = retire(settings, known, {workflow.name for workflow in workflows})
+    live = {str(known[w.name]["id"]): w.name for w in workflows if w.starts_by_itself}
+    await_live(settings, live, [str(known[name]["id"]) for name in retired])
+    return Deployment([workflow.name for workflow in created], updated, retired)
 
 
 def wait_until_ready(settings: Settings, seconds: float = READY_SECONDS) -> None:
@@ -137,11 +140,6 @@ def retire(settings: Settings, known: Mapping[str, Mapping[str, Any]], wanted: s
     if before != wanted:
         write_private(memory, json.dumps(sorted(wanted)))
     return gone
-
-
-def named(workflow: Workflow) -> str:
-    """The name of a workflow."""
-    return str(workflow.content["name"])
 
 
 def _answer(session: requests.Session, method: str, url: str, **arguments: Any) -> Any:

@@ -33,6 +33,10 @@ class Workflow:
         return str(self.content["id"])
 
     @property
+    def name(self) -> str:
+        return str(self.content["name"])
+
+    @property
     def starts_by_itself(self) -> bool:
         """Whether it has a trigger besides the editor's button; n8n refuses to publish any other."""
         types = [str(node["type"]).lower() for node in self.content["nodes"]]

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 import pytest
@@ -25,9 +26,10 @@ import requests
 
 from db.connection import connect
 from panpan.errors import IngestError, ServerError
-from panpan.local import n8n, n8n_api, postgres, stack
+from panpan.local import n8n, n8n_api, n8n_publication, postgres, stack
 from panpan.local.initialise import initialise
 from panpan.local.n8n_deploy import deploy_workflows
+from panpan.local.n8n_publication import Publication, given_up
 from panpan.local.workflows import normalise, read_workflows
 from panpan.settings import CHECKOUT, Settings
 
@@ -228,20 +230,6 @@ def hostile(path: str, kind: str, version: float, parameters: dict[str, Any]) ->
     return workflow
 
 
-def call_once_live(settings: Settings, path: str, seconds: float = 120) -> None:
-    """Call a workflow just published; a busy n8n takes a while to hear its webhook."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            n8n.trigger(settings, path, {})
-        except ServerError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(1)
-        else:
-            return
-
-
 def test_workflow_reads_no_variable_of_the_environment(home_with_probe: tuple[Settings, Path]) -> None:
     settings, folder = home_with_probe
     asking = {"mode": "raw", "jsonOutput": '={{ { "key": $env.N8N_ENCRYPTION_KEY } }}', "options": {}}
@@ -250,7 +238,7 @@ def test_workflow_reads_no_variable_of_the_environment(home_with_probe: tuple[Se
     try:
         deploy_workflows(settings, folder)
         with pytest.raises(IngestError) as caught:
-            call_once_live(settings, "env")
+            n8n.trigger(settings, "env", {})
     finally:
         file.unlink()
 
@@ -284,19 +272,45 @@ def test_changed_workflow_is_live_in_a_moment_and_a_removed_one_is_not(
 
     (folder / "probe.json").write_text(normalise(probe(answer="second")))
     assert deploy_workflows(settings, folder).updated == ["probeWorkflow001"]
-    deadline = time.monotonic() + 15  # n8n takes a new version up within a moment, on a busy machine within some
-    while (said := n8n.trigger(settings, "probe", {"file": str(settings.inbox / "sales.csv")})["said"]) != "second":
-        assert time.monotonic() < deadline, said
-        time.sleep(0.2)
+    assert n8n.trigger(settings, "probe", {"file": str(settings.inbox / "sales.csv")})["said"] == "second"
 
     (folder / "probe.json").rename(folder / "probe.kept")
     assert deploy_workflows(settings, folder).retired == ["probeWorkflow001"]
-    assert webhook_status(settings, "probe", wanted=404) == 404
+    assert webhook_status(settings, "probe") == 404
 
     (folder / "probe.kept").rename(folder / "probe.json")
     deploy_workflows(settings, folder)
     assert n8n.trigger(settings, "probe", {"file": str(settings.inbox / "sales.csv")})["said"] == "second"
     assert n8n.daemon(settings).process() == process
+
+
+def test_what_n8n_gave_up_publishing_is_asked_for_again(home_with_probe: tuple[Settings, Path]) -> None:
+    """It gives up for good after one failure; seen where its database did not answer in time."""
+    settings, folder = home_with_probe
+    (settings.inbox / "sales.csv").write_text("a,b\n")
+    with connect(settings, "postgres", "n8n") as connection, connection.cursor() as cursor:
+        cursor.execute("delete from webhook_entity where \"webhookPath\" = 'probe'")
+        cursor.execute(
+            """insert into workflow_publication_outbox ("workflowId", "publishedVersionId", status, "errorMessage")
+            select id, coalesce("activeVersionId", ''), 'failed', 'no answer in time' from workflow_entity
+            where id = 'probeWorkflow001'"""
+        )
+    [failed] = given_up(settings, ["probeWorkflow001"])
+    assert failed.cause == "no answer in time"
+
+    deploy_workflows(settings, folder)
+
+    assert given_up(settings, ["probeWorkflow001"]) == []
+    assert n8n.trigger(settings, "probe", {"file": str(settings.inbox / "sales.csv")})["name"] == "sales.csv"
+
+
+def test_publication_that_does_not_end_is_an_error(home_with_probe: tuple[Settings, Path]) -> None:
+    settings, _ = home_with_probe
+    under_way = Publication("probeWorkflow001", "in_progress", "")
+    with patch.object(n8n_publication, "publications", lambda _: [under_way]), pytest.raises(ServerError) as caught:
+        given_up(settings, ["probeWorkflow001"], seconds=0)
+
+    assert "probeWorkflow001" in str(caught.value.cause)
 
 
 def test_killed_n8n_comes_up_again_with_its_workflows(home_with_probe: tuple[Settings, Path]) -> None:
@@ -384,15 +398,10 @@ def test_down_ends_every_process(running_home: Settings) -> None:
         session.get(n8n_api.base_url(running_home), timeout=2)
 
 
-def webhook_status(settings: Settings, path: str, wanted: int) -> int:
-    """What the webhook answers without token, asked until it is as wanted: n8n takes 0.1 s to change."""
-    deadline = time.monotonic() + 5
+def webhook_status(settings: Settings, path: str) -> int:
+    """What the webhook answers without token."""
     with n8n_api.loopback_session() as session:
-        while True:
-            status = session.post(f"{n8n_api.base_url(settings)}/webhook/{path}", json={}, timeout=10).status_code
-            if status == wanted or time.monotonic() > deadline:
-                return status
-            time.sleep(0.05)
+        return session.post(f"{n8n_api.base_url(settings)}/webhook/{path}", json={}, timeout=10).status_code
 
 
 def panpan(settings: Settings, *words: str) -> dict[str, Any]:
