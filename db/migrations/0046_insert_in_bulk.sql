@@ -1,9 +1,12 @@
--- Many rows at once: their foreign keys are looked up together, after the insert, instead of one by one by triggers. Row
--- by row they took half of the time of an insert. Nobody can take a referred row away meanwhile: all that write to core
--- hold the lock of the transform run. Runs as the owner, who could switch triggers off anyway, so that the worker itself
--- need not be able to; its caller must be allowed to insert. Where the owner may not put triggers aside (a server that is
--- not ours) they fire as ever.
-create function core.insert_in_bulk(given regclass, target regclass, columns text[], key_columns text[]) returns bigint
+-- Many rows at once: their foreign keys are looked up together, after the insert, instead of one by one by triggers.
+-- Row by row they took half of the time of an insert. Nobody can take a referred row away meanwhile: all that write to
+-- core hold the lock of the transform run. Runs as the owner, who could switch triggers off anyway, so that the worker
+-- itself need not be able to; its caller must be allowed to insert. Nothing the caller wrote may run in it: the rows
+-- come from a plain temporary table of PostgreSQL's own types (no view, policy, cast or generated column with a
+-- function behind it) and go into a table of the owner's (no trigger, default or check of the caller's). Where the
+-- owner may not put triggers aside (a server that is not ours) they fire as ever.
+create function core.insert_in_bulk(given regclass, target regclass, columns text[], key_columns text[])
+returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -21,6 +24,16 @@ declare
 begin
     if not has_table_privilege(session_user, target, 'insert') then
         raise insufficient_privilege using message = format('permission denied for table %s', target);
+    end if;
+    if not exists (select from pg_class where oid = target and relowner = current_user::regrole) or not exists (
+        select from pg_class where oid = given and relkind = 'r' and relpersistence = 't' and not relrowsecurity
+    ) or exists (
+        select from pg_attribute as own
+        inner join pg_type as type on own.atttypid = type.oid
+        where own.attrelid = given and own.attnum > 0 and not own.attisdropped
+        and (own.attgenerated <> '' or type.typnamespace <> 'pg_catalog'::regnamespace)
+    ) then
+        raise insufficient_privilege using message = format('%s is no plain temporary table for %s', given, target);
     end if;
     if may_put_aside then
         perform set_config('session_replication_role', 'replica', true);
