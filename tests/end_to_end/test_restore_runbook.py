@@ -22,14 +22,18 @@ from typing import Any
 import pytest
 
 from db.connection import connect
+from panpan.governance import log
 from panpan.ingest import inbox
 from panpan.ingest import run as ingest
 from panpan.ingest.sources import sync_source_settings
 from panpan.local import postgres, stack
 from panpan.local.initialise import initialise
 from panpan.settings import CHECKOUT, HOME_FILE, Settings, load_settings
+from panpan.web.accounts import Accounts
+from transforms.compiler import Query, compile_query, evaluate
 from transforms.contract import load_contracts
 from transforms.metrics import load_metrics
+from transforms.periods import business_today
 from transforms.run import run as run_transforms
 
 pytestmark = pytest.mark.servers
@@ -41,6 +45,8 @@ HEAD = "Transaction ID,Item,Quantity,Price Per Unit,Total Spent,Payment Method,L
 FIRST = HEAD + "T1,Tea,1,2.0,2.0,Cash,In-store,2026-03-01\nT2,Cake,2,3.0,6.0,Cash,In-store,2026-03-01\n"
 CORRECTED = HEAD + "T2,Cake,3,3.0,9.0,Cash,In-store,2026-03-01\nT3,Bun,1,1.5,1.5,Card,Takeaway,2026-03-02\n"
 LATER = HEAD + "T4,Bun,2,1.5,3.0,Card,Takeaway,2026-03-03\n"
+PASSWORD = "a-long-word-of-the-bakery"
+RULE = (CHECKOUT / "panpan/alerting/rules/no_sales.yaml").read_text(encoding="utf-8").replace("level: 4", "level: 9")
 TOKEN = "the-real-crm-token-of-the-bakery"
 COMPARED = (
     "core.sales",
@@ -87,6 +93,10 @@ def lost() -> Iterator[Lost]:
             sync_source_settings(connection, load_contracts().values(), settings)
         load(settings, folder, "first.csv", FIRST)
         load(settings, folder, "second.csv", CORRECTED)
+        Accounts.of(settings).add("ada", "owner", PASSWORD)
+        settings.own_rules.mkdir(parents=True)
+        (settings.own_rules / "no_sales.yaml").write_text(RULE, encoding="utf-8")
+        assert panpan(settings.home, "changes", "record", "--by=Ana", "--why=Long weekends", "--json")["noted"]
         answer = panpan(settings.home, "backups", "create", "--json")
         assert answer["verdict"] == "proven", answer
         usb = folder / "usb"
@@ -117,9 +127,10 @@ def load(settings: Settings, folder: Path, name: str, text: str) -> list[str]:
 
 
 def shown(settings: Settings) -> dict[str, Any]:
-    """The value of every metric."""
+    """The value of every metric, by the compiler that `panpan value` asks; one command each would take minutes."""
+    today = business_today(settings)
     return {
-        name: panpan(settings.home, "value", name, *(f"--by={each}" for each in metric.needs_one_of), "--json")["rows"]
+        name: evaluate(settings, compile_query(Query(name, tuple(metric.needs_one_of)), today)).rows
         for name, metric in load_metrics().items()
     }
 
@@ -173,6 +184,13 @@ def test_the_page_brings_a_lost_home_back(lost: Lost) -> None:
     assert shown(settings) == lost.figures
     assert compared(settings) == lost.tables
     assert settings.crm_token.get_secret_value() == TOKEN, "tokens come back out of n8n's credentials"
+    assert Accounts.of(settings).verify("ada", PASSWORD)
+    assert (settings.own_rules / "no_sales.yaml").read_text(encoding="utf-8") == RULE
+    with connect(settings, "postgres") as connection, connection.cursor() as cursor:
+        cursor.execute("select max(change_id) from ops.change_log")
+        [end] = cursor.fetchall()
+    assert (log.read_head(settings) or ())[:1] == end, "the home knows where its change log ends"
+    assert panpan(settings.home, "changes", "verify", "--json")["ok"]
     assert load(settings, lost.folder, "later.csv", LATER)[0] in ("received", "loaded")
     with connect(settings, "owner") as connection, connection.cursor() as cursor:
         cursor.execute("select count(*) from ops.backup_ledger where event = 'restored' and verdict = 'good'")
