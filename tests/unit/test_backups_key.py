@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import tarfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from backups.changes import TAR, Base, unpack
 from backups.errors import BackupError
 from backups.key import key_text, make_key, read_key, renew_key
 from backups.n8n_cipher import decrypt_cbc, decrypt_gcm
@@ -144,3 +147,25 @@ def test_n8ns_own_ciphertexts_open_with_the_right_key_only() -> None:
     assert decrypt_gcm(GCM_TEXT, GCM_KEY) == '{"user":"päckchen"}'
     with pytest.raises(ValueError):  # padding or text: which of them is chance
         decrypt_cbc(CBC_TEXT, "wrong horse")
+
+
+@pytest.mark.parametrize("member", ["outside", "link"])
+def test_a_base_with_strange_files_is_refused_and_nothing_lands_outside(
+    key_file: Path, tmp_path: Path, member: str
+) -> None:
+    strange = {"outside": tarfile.TarInfo("../outside"), "link": tarfile.TarInfo("link")}[member]
+    if member == "link":
+        strange.type, strange.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    packed, target = io.BytesIO(), tmp_path / "data"
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.addfile(strange)
+    packed.seek(0)
+    target.mkdir()
+    key = read_key(key_file)
+    encrypt(packed, tmp_path / TAR, key.recipient)
+
+    with pytest.raises(BackupError, match="strange file"):
+        unpack(Base(tmp_path, datetime.now(UTC), ""), key, target)
+
+    assert not list(target.iterdir())
+    assert not (tmp_path / "outside").exists()
