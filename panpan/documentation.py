@@ -76,7 +76,7 @@ class Command:
 def commands() -> list[Command]:
     """Every command the program knows, in the order it lists them."""
     # Looked up by name: the command line is imported by nobody, these pages look at it from outside.
-    app = importlib.import_module("panpan.cli.app").app
+    app = importlib.import_module("panpan.cli.app").assembled()
     root = importlib.import_module("typer").main.get_command(app)
     return list(_commands_of(root, "panpan"))
 

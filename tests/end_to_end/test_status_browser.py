@@ -26,11 +26,13 @@ from typer.testing import CliRunner
 from db.connection import connect
 from panpan import status
 from panpan.cli import servers
-from panpan.cli.app import app as commands
+from panpan.cli.app import assembled
 from panpan.settings import Settings
 from panpan.simulate.business import build
 from panpan.web import app as pages
 from transforms.quality.watch import check_all
+
+commands = assembled()
 
 CHROMIUM = Path("/usr/bin/chromium")
 MOST_BYTES = 200_000

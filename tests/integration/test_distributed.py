@@ -27,7 +27,7 @@ from distributed import Client, LocalCluster
 from typer.testing import CliRunner
 
 import transforms.run
-from panpan.cli.app import app
+from panpan.cli.app import assembled
 from panpan.settings import Settings
 from panpan.simulate.big_export import big_export
 from transforms import distributed, intake
@@ -35,6 +35,8 @@ from transforms.contract import Contract, load_contracts
 from transforms.documents import Chunk, Opened, open_document
 from transforms.formatted.records import format_records
 from transforms.run import run
+
+app = assembled()
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 QUIET = ("--no-dashboard", "--dashboard-address", "127.0.0.1:0")

@@ -10,11 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 from db.connection import connect
-from panpan.cli.app import app
+from panpan.cli.app import assembled
 from panpan.doctor import access, database, loads, machine, private, saved, servers
 from panpan.doctor.check import Check, NotSeen
 from panpan.doctor.examine import CHECKS, examine, judge, seen
 from panpan.settings import Settings
+
+app = assembled()
 
 CHECK_FAILED = 3
 AT_THE_DATABASE = (access.Access, database.Database, loads.Loads, saved.Saved)

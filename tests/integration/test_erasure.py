@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from panpan.cli.app import app
+from panpan.cli.app import assembled
 from panpan.errors import PanpanError, UsageError
 from panpan.scheduler import Worker
 from panpan.settings import Settings
@@ -22,6 +22,8 @@ from transforms.erasure import erase, places_of
 from transforms.rebuild import rebuild
 from transforms.retention import SETTLING, anonymise_due, find_due
 from transforms.run import run
+
+app = assembled()
 
 Ask = Callable[..., list[tuple[Any, ...]]]
 

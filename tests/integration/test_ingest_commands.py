@@ -12,10 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from db.connection import connect
-from panpan.cli.app import app
+from panpan.cli.app import assembled
 from panpan.errors import IngestError, PanpanError, UsageError
 from panpan.local import n8n
 from panpan.settings import Settings
+
+app = assembled()
 
 Ask = Callable[..., list[tuple[Any, ...]]]
 Run = Callable[..., tuple[int, str]]

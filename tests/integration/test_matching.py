@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pytest
 from typer.testing import CliRunner
 
-from panpan.cli.app import app
+from panpan.cli.app import assembled
 from panpan.errors import UsageError
 from panpan.settings import Settings
 from transforms.matching.decisions import merge_customers, split_customer, undo_decision
@@ -21,6 +21,8 @@ from transforms.matching.explain import candidates, explain
 from transforms.matching.persons import Record
 from transforms.rebuild import rebuild
 from transforms.run import run
+
+app = assembled()
 
 HEADER = (
     "Transaction ID,Event Type,Date,Time,Location,SKU,Item,Category,Qty,Gross Sales,Discounts,Net Sales,Tax,Payment ID,"

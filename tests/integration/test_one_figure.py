@@ -14,12 +14,14 @@ from typer.testing import CliRunner
 from metabase import answers, catalogue
 from metabase.parameters import Filters
 from panpan.ask.answering import ask as ask_in_words
-from panpan.cli.app import app
+from panpan.cli.app import assembled
 from panpan.settings import Settings
 from transforms.compiler import Query, cell_query, compile_query, evaluate, read_plan
 from transforms.goals import Goal, read_progress, refresh_goals
 from transforms.periods import business_today
 from transforms.run import run
+
+app = assembled()
 
 TILL = "Transaction ID,Event Type,Date,Time,Location,SKU,Item,Qty,Gross Sales,Discounts,Net Sales,Tax,Payment ID\n"
 FIRST = date(2026, 4, 20)

@@ -10,10 +10,12 @@ from typer.testing import CliRunner
 
 from db.connection import connect
 from db.pii import Mask, masked, masked_sql
-from panpan.cli.app import app
+from panpan.cli.app import assembled
 from panpan.settings import Settings
 from transforms.rejects import rejected_records
 from transforms.run import run
+
+app = assembled()
 
 Ask = Callable[..., list[tuple[Any, ...]]]
 

@@ -16,7 +16,7 @@ from psycopg2.extensions import connection as PgConnection
 from typer.testing import CliRunner
 
 from db.connection import connect
-from panpan.cli.app import app
+from panpan.cli.app import assembled
 from panpan.errors import UsageError
 from panpan.settings import Settings
 from panpan.simulate.business import build
@@ -27,6 +27,8 @@ from transforms.quality.freshness import create_freshness, read_freshness
 from transforms.quality.judge import Verdict, judge
 from transforms.quality.mutate import Mutation, load_mutations, mutate, never_failing
 from transforms.quality.watch import check_all
+
+app = assembled()
 
 Making = Callable[[], AbstractContextManager[Settings]]
 CONTRACTS = load_contracts()

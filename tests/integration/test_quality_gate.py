@@ -10,13 +10,15 @@ import psycopg2
 import pytest
 from typer.testing import CliRunner
 
-from panpan.cli.app import app
+from panpan.cli.app import assembled
 from panpan.errors import UsageError
 from panpan.settings import Settings
 from transforms import run as flow
 from transforms.quality.gate import release
 from transforms.rejects import receive_again
 from transforms.run import run
+
+app = assembled()
 
 Deliver = Callable[..., int]
 Ask = Callable[..., list[tuple[Any, ...]]]

@@ -21,12 +21,14 @@ from psycopg2.extras import execute_values
 from typer.testing import CliRunner
 
 from db.connection import connect
-from panpan.cli.app import app
+from panpan.cli.app import assembled
 from panpan.errors import UsageError
 from panpan.settings import Settings
 from panpan.web import reconciliation
 from transforms import reconcile as work
 from transforms.run import run
+
+app = assembled()
 
 STORES = ("north", "south", "west")
 PRODUCTS = tuple(f"P{number}" for number in range(8))

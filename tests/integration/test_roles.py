@@ -16,10 +16,12 @@ from db.connection import connect
 from db.matrix import Cell, try_roles, unexpected
 from db.migrate import Migration, apply_pending, create_roles, migrations, open_to_backup
 from db.schema import schema_text
-from panpan.cli.app import app
+from panpan.cli.app import assembled
 from panpan.errors import DatabaseError
 from panpan.local.postgres import create_n8n_database
 from panpan.settings import Settings
+
+app = assembled()
 
 Ask = Callable[..., list[tuple[Any, ...]]]
 

@@ -16,13 +16,15 @@ from backups.key import make_key, read_key
 from db.connection import connect
 from db.migrate import migrate
 from panpan import scheduler
-from panpan.cli.app import app
+from panpan.cli.app import assembled
 from panpan.errors import DatabaseError, SettingsError, UsageError
 from panpan.local import postgres, rotation, stack
 from panpan.local.rotation_note import note_file, read_note
 from panpan.settings import HOME_FILE, Settings, load_settings, secret_values
 from panpan.web import __main__ as web
 from panpan.web.accounts import Accounts
+
+app = assembled()
 
 ROLE_SECRETS = sorted(rotation.ROLE_OF)
 

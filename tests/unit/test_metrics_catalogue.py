@@ -12,11 +12,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from panpan.cli.app import app
+from panpan.cli.app import assembled
 from panpan.errors import CheckFailed, UsageError
 from transforms import metrics as metrics_module
 from transforms.compiler import Query, compile_query
 from transforms.metrics import CURRENCY, FOLDER, Metric, Reading, check_metrics, load_metrics
+
+app = assembled()
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "db" / "migrations"
 METRICS = load_metrics()

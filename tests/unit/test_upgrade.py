@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from panpan.cli.app import app
+from panpan.cli.app import assembled
 from panpan.cli.upgrade import judgement
 from panpan.doctor import upgrades
 from panpan.doctor.floors import products
 from panpan.doctor.upgrades import standing
 from panpan.local.initialise import initialise
 from panpan.settings import Settings
+
+app = assembled()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from typer.testing import CliRunner
 
-from panpan.cli.app import app as command_line
+from panpan.cli.app import assembled
 from panpan.errors import SettingsError, UsageError
 from panpan.local.initialise import initialise
 from panpan.settings import Settings
@@ -28,6 +28,8 @@ from panpan.web.accounts import Accounts
 from panpan.web.app import build_app
 from panpan.web.login import LARGEST_FORM, Door, current, fields, must_log_in, own_path
 from panpan.web.sessions import IDLE_SECONDS, LONGEST_SECONDS, MOST_KEPT, Sessions, Throttle
+
+command_line = assembled()
 
 PASSWORD = "correct-horse-battery"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
