@@ -33,8 +33,9 @@ CUSTOMER_MATCH_CANDIDATES = Table(
 MATCHING = (CUSTOMERS, CUSTOMER_SOURCES, CUSTOMER_FACTS, CUSTOMER_MATCH_CANDIDATES)
 SALES = (
     Table("core", "sales", ("sale_id",), bookkeeping=("source_updated_at",)),
-    Table("core", "sale_lines", ("sale_id", "line_number"), replaced_by=("sale_id",)),
-    Table("core", "payments", ("sale_id", "payment_number"), replaced_by=("sale_id",)),
+    # Within the receipts that came: one may have lost its last line, or its payment when it was cancelled.
+    Table("core", "sale_lines", ("sale_id", "line_number"), ("sale_id",), replaced_within="winning_receipts"),
+    Table("core", "payments", ("sale_id", "payment_number"), ("sale_id",), replaced_within="winning_receipts"),
 )
 STOCK = (
     Table("core", "stock_levels", ("product_id", "store_id")),

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from db.connection import connect
 from panpan.settings import Settings
+from transforms.rebuild import rebuild
 from transforms.run import run
 
 HEADER = (
@@ -305,6 +306,21 @@ def test_a_cancelled_order_stays_and_is_reversed(warehouse: Settings, deliver: D
     assert ask("select sum(net_amount), sum(ticket_count), sum(refund_count) from marts.daily_store_sales") == [
         (2, 1, 0)
     ]
+
+
+def test_a_payment_goes_with_the_order_that_was_cancelled_before_it_was_taken(
+    warehouse: Settings, deliver: Deliver, ask: Ask
+) -> None:
+    deliver("pos_api", page(order("O1", ("Pizza", 900)), order("O2", ("Cola", 200))), "orders")
+    run(warehouse)
+    cancelled = order("O1", ("Pizza", 900), updated="2026-06-10T14:00:00Z", state="CANCELED", tenders=[])
+    deliver("pos_api", page(cancelled), "orders")
+    run(warehouse)
+
+    paid = "select receipt_number from core.payments inner join core.sales using (sale_id)"
+    assert ask(paid) == [("O2",)]
+    assert ask("select closed_cause from core_history.payments_versions") == [("correction",)]
+    assert rebuild(warehouse, compare_only=True).is_equal
 
 
 RETURN = {
