@@ -443,6 +443,17 @@ def _build_sales(connection: PgConnection, parameters: Mapping[str, Any]) -> Non
         refresh_sales_marts(connection, parameters)
 
 
+# What the marts of an affected day read more than once, in order.
+_AFFECTED = (
+    "affected_receipts",
+    "affected_items",
+    "moved_cohorts",
+    "affected_cohort_months",
+    "moved_customers",
+    "affected_kind_days",
+)
+
+
 def refresh_sales_marts(connection: PgConnection, parameters: Mapping[str, Any]) -> None:
     """The sales marts of the rows in affected_days and affected_customers (temporary tables, repeats allowed)."""
     with connection.cursor() as cursor:
@@ -458,7 +469,7 @@ def refresh_sales_marts(connection: PgConnection, parameters: Mapping[str, Any])
             analyze affected_days; analyze affected_customers; analyze affected_months
             """
         )
-        for name in ("affected_receipts", "affected_items", "affected_cohort_months", "affected_kind_days"):
+        for name in _AFFECTED:
             create_result(cursor, name, "marts", parameters)
     for table in SALES_MARTS:
         merge(connection, table, parameters)

@@ -151,6 +151,8 @@ class World:
                 "location_id": "L-DELIVERY",
                 "customer_id": given_order.get("customer"),
             }
+            if body["state"] == "COMPLETED":  # a payment goes when its order is cancelled
+                body["tenders"] = [{"id": f"T{number}", "type": "CARD"}]
             if reverses := given_order.get("reverses"):
                 returned = [{**item, "gross_return_money": {"amount": cents}}]
                 body["returns"] = [{"source_order_id": reverses, "return_line_items": returned}]
@@ -539,11 +541,8 @@ def deliver_all(world: World, warehouse: Settings, deliver: Callable[..., int], 
 
 
 def differing_after_rebuild(warehouse: Settings) -> list[str]:
-    """The marts, and the events they come from, that a rebuild of everything from raw makes otherwise."""
-    comparisons = rebuild(warehouse, compare_only=True).comparisons
-    ours = [each for each in comparisons if each.table.startswith("marts.") or each.table == "core.funnel_events"]
-    assert len(ours) >= 14
-    return [each.table for each in ours if not each.is_equal]
+    """The tables that a rebuild of everything from raw makes otherwise."""
+    return [each.table for each in rebuild(warehouse, compare_only=True).comparisons if not each.is_equal]
 
 
 # --- chosen cases ------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ HELPERS = {
     ("marts", "affected_receipts"),
     ("marts", "affected_retention_months"),
     ("marts", "affected_stock_months"),
+    ("marts", "moved_cohorts"),
+    ("marts", "moved_customers"),
     ("core", "sale_reversals"),
     ("core", "withdrawn_voids"),
 }  # results the run reads, not tables
