@@ -74,15 +74,18 @@ def given_up(settings: Settings, ids: Collection[str], seconds: float = SECONDS)
     Errors: ServerError when it still has after so many seconds.
     """
     deadline = time.monotonic() + seconds
-    while waiting := [each for each in publications(settings) if each.workflow_id in ids and each.is_under_way]:
+    while True:
+        ours = [each for each in publications(settings) if each.workflow_id in ids]
+        waiting = [each.workflow_id for each in ours if each.is_under_way]
+        if not waiting:
+            return [each for each in ours if each.is_given_up]
         if time.monotonic() > deadline:
             raise ServerError(
                 f"n8n did not publish in {seconds:.0f} seconds",
-                cause=f"still under way: {', '.join(each.workflow_id for each in waiting)}",
+                cause=f"still under way: {', '.join(waiting)}",
                 next="bin/panpan up, when the machine is less busy",
             )
         time.sleep(0.1)
-    return [each for each in publications(settings) if each.workflow_id in ids and each.is_given_up]
 
 
 def publications(settings: Settings) -> list[Publication]:
