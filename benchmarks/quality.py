@@ -1,8 +1,8 @@
 """
-What all checks cost on the simulated business, and on one with a longer history.
+What all checks cost on the simulated business, by the length of its history.
 
 Comes in: lengths in days. Goes out: seconds of a run over all days and of one over the newest 62, as the worker makes
-it after each load, and the slowest check. The limit of the shortest business is five seconds.
+it after each load, and the slowest check. The limit of the longest business is five seconds.
 """
 
 from __future__ import annotations

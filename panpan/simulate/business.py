@@ -17,6 +17,7 @@ from psycopg2 import sql
 
 from backups import ledger
 from db.connection import connect
+from panpan.errors import UsageError
 from panpan.settings import Settings
 from panpan.simulate.catalogue import START
 from panpan.simulate.contacts import contact_json
@@ -44,8 +45,14 @@ class Delivery:
 
 
 def build(settings: Settings, day_count: int) -> datetime:
-    """Fill an empty warehouse with the business's first days; gives the morning after the last one."""
+    """
+    Fill an empty warehouse with the business's first days; gives the morning after the last one.
+
+    Errors: UsageError when the last one is still to come: its sales would be held back.
+    """
     world = World(until=START + timedelta(days=day_count - 1))
+    if world.until >= datetime.now(UTC).date():
+        raise UsageError(f"the simulated business has no {day_count} days yet", cause=f"it began on {START}")
     receive(settings, deliveries(world))
     run(settings)
     now = _morning_after(world.until)
