@@ -247,3 +247,15 @@ def test_score_counts_what_was_measured_and_keeps_a_trend(warehouse: Settings, a
     assert measures["time_to_answer"].share == 1
     assert 0 < (measures["coverage"].share or 0) <= 1
     assert found.trend == again.trend == [(TODAY - timedelta(days=1), 50.0), (TODAY, found.percent)]
+
+
+def test_a_draft_covers_no_question_and_what_asks_about_the_data_is_not_counted(
+    warehouse: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (before,) = (each for each in score(warehouse, TODAY).measures if each.name == "coverage")
+    monkeypatch.setattr("panpan.governance.score.drafts", lambda _: {"revenue"})
+    (after,) = (each for each in score(warehouse, TODAY).measures if each.name == "coverage")
+
+    assert (after.good or 0) < (before.good or 0)
+    assert after.of == before.of
+    assert (before.of or 0) < len(list((CHECKOUT / "metabase" / "questions").glob("*.yaml")))
