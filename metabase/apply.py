@@ -24,6 +24,11 @@ from metabase.kinds_instance import (
     SampleKind,
     SettingKind,
     UserKind,
+    wanted_access,
+    wanted_data_rights,
+    wanted_groups,
+    wanted_members,
+    wanted_users,
 )
 from metabase.kinds_mail import AlertKind, ReportKind, no_recipients
 from metabase.kinds_words import DescriptionKind, await_sync
@@ -71,8 +76,9 @@ def plan(client: Client, desired: Desired, memory: Memory) -> Plan:
 
 def first_plan(desired: Desired) -> Plan:
     """The plan for a server nobody has claimed yet: everything, without asking it."""
-    parts = [desired.settings, {desired.database.key: desired.database}, desired.collections, desired.questions]
-    parts += [desired.dashboards, desired.alerts, desired.reports, desired.descriptions]
+    parts = [desired.settings, {desired.database.key: desired.database}, wanted_groups(), wanted_data_rights()]
+    parts += [desired.collections, wanted_access(), desired.questions, desired.dashboards, wanted_users(desired)]
+    parts += [wanted_members(desired, has_admin=True), desired.alerts, desired.reports, desired.descriptions]
     person = Wanted("administrator/first", f"the first administrator {desired.admin_email}", {})
     things = [person, *(each for part in parts for each in part.values())]
     adds = [Difference("add", each.key, each.title, wanted=each) for each in things]

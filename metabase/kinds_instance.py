@@ -4,11 +4,12 @@ Kinds of things that belong to the whole instance: settings, the database, group
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from metabase.actual import Row
 from metabase.client import MetabaseError
-from metabase.desired import ALL_USERS, COLLECTIONS, DATABASE_NAME, GROUPS, Content, Wanted, access_of
+from metabase.desired import ALL_USERS, COLLECTIONS, DATABASE_NAME, GROUPS, Content, Desired, Wanted, access_of
 from metabase.plan import Found, World
 
 T = TypeVar("T")
@@ -175,7 +176,7 @@ class GroupKind:
     is_marked = False
 
     def wanted(self, world: World) -> dict[str, Wanted]:
-        return {f"group/{title}": Wanted(f"group/{title}", f"group {title}", {}) for title in GROUPS.values()}
+        return wanted_groups()
 
     def found(self, world: World) -> dict[str, Found]:
         ids = world.actual.group_ids()
@@ -211,11 +212,7 @@ class DataRightsKind(_GraphKind):
     is_marked = False
 
     def wanted(self, world: World) -> dict[str, Wanted]:
-        named = dict.fromkeys([ALL_USERS, *GROUPS.values(), *self.groups(world)])
-        return {
-            f"data/{group}": Wanted(f"data/{group}", f"what {group} may query", {"create-queries": "no"})
-            for group in named
-        }
+        return wanted_data_rights(self.groups(world))
 
     def found(self, world: World) -> dict[str, Found]:
         database = world.actual.database()
@@ -282,10 +279,7 @@ class AccessKind(_GraphKind):
     is_marked = False
 
     def wanted(self, world: World) -> dict[str, Wanted]:
-        named = dict.fromkeys([ALL_USERS, *GROUPS.values(), *self.groups(world)])
-        return {
-            f"access/{group}": Wanted(f"access/{group}", f"what {group} may see", access_of(group)) for group in named
-        }
+        return wanted_access(self.groups(world))
 
     def found(self, world: World) -> dict[str, Found]:
         ids = world.actual.collection_ids()
@@ -302,6 +296,47 @@ class AccessKind(_GraphKind):
         before = found.content if found else {}
         cells = {str(ids[name]): level for name, level in wanted.content.items() if before.get(name) != level}
         put_access(world, self.groups(world)[wanted.name], cells)
+
+
+def wanted_groups() -> dict[str, Wanted]:
+    """The groups of ours, which hold nothing by themselves."""
+    return {f"group/{title}": Wanted(f"group/{title}", f"group {title}", {}) for title in GROUPS.values()}
+
+
+def wanted_data_rights(others: Iterable[str] = ()) -> dict[str, Wanted]:
+    """What may be asked of our database; `others` are groups that are there beside ours."""
+    return {
+        f"data/{group}": Wanted(f"data/{group}", f"what {group} may query", {"create-queries": "no"})
+        for group in dict.fromkeys([ALL_USERS, *GROUPS.values(), *others])
+    }
+
+
+def wanted_access(others: Iterable[str] = ()) -> dict[str, Wanted]:
+    """What may be seen of our collections; `others` are groups that are there beside ours."""
+    return {
+        f"access/{group}": Wanted(f"access/{group}", f"what {group} may see", access_of(group))
+        for group in dict.fromkeys([ALL_USERS, *GROUPS.values(), *others])
+    }
+
+
+def wanted_users(desired: Desired) -> dict[str, Wanted]:
+    """The people of the settings; the administrator is there by the set-up."""
+    people = dict.fromkeys(email for members in desired.people.values() for email in members)
+    return {
+        f"user/{email}": Wanted(f"user/{email}", f"person {email}", {"is_active": True})
+        for email in people
+        if email != desired.admin_email.lower()
+    }
+
+
+def wanted_members(desired: Desired, *, has_admin: bool) -> dict[str, Wanted]:
+    """Who of the settings belongs where; the administrator we made is an owner."""
+    members = {(GROUPS[group], email) for group, people in desired.people.items() for email in people}
+    members |= {(GROUPS["owners"], desired.admin_email.lower())} if has_admin else set()
+    return {
+        f"member/{group}/{email}": Wanted(f"member/{group}/{email}", f"{email} in {group}", {})
+        for group, email in sorted(members)
+    }
 
 
 def put_access(world: World, group_id: int, cells: dict[str, str]) -> None:
@@ -322,12 +357,7 @@ class UserKind:
     is_marked = False
 
     def wanted(self, world: World) -> dict[str, Wanted]:
-        people = {email: person for members in world.desired.people.values() for email, person in members.items()}
-        return {
-            f"user/{email}": Wanted(f"user/{email}", f"person {email}", {"is_active": True})
-            for email in people
-            if email != world.desired.admin_email.lower()
-        }
+        return wanted_users(world.desired)
 
     def found(self, world: World) -> dict[str, Found]:
         users = world.actual.users()
@@ -359,14 +389,8 @@ class MemberKind:
     is_marked = False
 
     def wanted(self, world: World) -> dict[str, Wanted]:
-        members = {(GROUPS[g], email) for g, people in world.desired.people.items() for email in people}
         admin = world.desired.admin_email.lower()
-        if admin in world.actual.users():
-            members.add((GROUPS["owners"], admin))
-        return {
-            f"member/{group}/{email}": Wanted(f"member/{group}/{email}", f"{email} in {group}", {})
-            for group, email in sorted(members)
-        }
+        return wanted_members(world.desired, has_admin=admin in world.actual.users())
 
     def found(self, world: World) -> dict[str, Found]:
         emails = {int(row["id"]): email for email, row in world.actual.users().items()}

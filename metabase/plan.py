@@ -22,6 +22,7 @@ from pydantic import SecretStr
 
 from metabase.actual import Actual, Row
 from metabase.desired import Content, Desired, Wanted
+from metabase.parts import parted, told
 
 Action = Literal["add", "change", "remove"]
 LONGEST_VALUE = 60
@@ -51,16 +52,32 @@ class Difference:
     wanted: Wanted | None = None
     found: Found | None = None
 
+    @property
+    def content(self) -> tuple[str, ...]:
+        """What is in a thing that comes or goes."""
+        thing = self.wanted or self.found
+        return told(self.key, thing.content) if thing and self.action != "change" else ()
+
     def sentence(self) -> str:
         """For people."""
-        verb = {"add": "add", "change": "change", "remove": "remove"}[self.action]
-        if self.by_hand:
-            verb = {"add": "bring back", "change": "put right", "remove": "take away"}[self.action]
-        return f"{verb} {self.title}" + (f": {'; '.join(self.fields)}" if self.fields else "")
+        return self._headline() + (f": {'; '.join(self.fields)}" if self.fields else "")
+
+    def lines(self) -> list[str]:
+        """For people who review: the parts below, one a line, unless there is only one change."""
+        if len(self.fields) == 1:
+            return [self.sentence()]
+        return [self._headline(), *(f"    {each}" for each in (*self.fields, *self.content))]
 
     def facts(self) -> dict[str, Any]:
         """For programs."""
-        return {"key": self.key, "title": self.title, "action": self.action, "fields": list(self.fields)}
+        facts = {"key": self.key, "title": self.title, "action": self.action, "fields": list(self.fields)}
+        return {**facts, "content": list(self.content)}
+
+    def _headline(self) -> str:
+        verb: str = self.action
+        if self.by_hand:
+            verb = {"add": "bring back", "change": "put right", "remove": "take away"}[self.action]
+        return f"{verb} {self.title}"
 
 
 @dataclass
@@ -186,7 +203,7 @@ def compare(kind: Kind, world: World) -> list[Difference]:
             differences.append(Difference("add", key, thing.title, (), key in applied, thing, None))
         elif there.content != thing.content:
             by_hand = key in applied and fingerprint(there.content) != applied[key]
-            fields = changed_fields(there.content, thing.content)
+            fields = changes(key, there.content, thing.content)
             differences.append(Difference("change", key, thing.title, fields, by_hand, thing, there))
     for key, there in found.items():
         if key not in wanted:
@@ -215,10 +232,28 @@ def fingerprint(content: Content) -> str:
     return hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode()).hexdigest()[:20]
 
 
+def changes(key: str, before: Content, after: Content) -> tuple[str, ...]:
+    """Which parts of a thing differ; where none has a name, as with another order of tabs, which fields do."""
+    return changed_fields(parted(key, before), parted(key, after)) or changed_fields(before, after)
+
+
 def changed_fields(before: Content, after: Content) -> tuple[str, ...]:
-    """Which parts differ; short values are shown."""
-    names = [*after, *(name for name in before if name not in after)]
-    return tuple(_field(n, before.get(n), after.get(n)) for n in names if before.get(n) != after.get(n))
+    """Which fields differ, of a map of parts which of these; short values are shown."""
+    fields: list[str] = []
+    for name in [*after, *(name for name in before if name not in after)]:
+        old, new = before.get(name), after.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            fields += [f"{name} {each}" for each in _changed_parts(old, new)]
+        elif old != new:
+            fields.append(_field(name, old, new))
+    return tuple(fields)
+
+
+def _changed_parts(before: Content, after: Content) -> list[str]:
+    gone = [f"{name} removed" for name in before if name not in after]
+    new = [f"{name} added" for name in after if name not in before]
+    both = [name for name in after if name in before]
+    return [*gone, *new, *changed_fields({n: before[n] for n in both}, {n: after[n] for n in both})]
 
 
 def _field(name: str, before: Any, after: Any) -> str:

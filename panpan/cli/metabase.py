@@ -233,9 +233,9 @@ def show(report: Plan, about: dict[str, Any], as_json: bool, *, done: bool) -> N
         return
     for each in [*report.by_files("add"), *report.by_files("change"), *report.by_files("remove")]:
         sign = {"add": "+", "change": "~", "remove": "-"}[each.action]
-        output.results.print(f"{sign} {each.sentence()}", markup=False, highlight=False)
+        output.results.print(sign, "\n".join(each.lines()), markup=False, highlight=False)
     for each in report.drift:
-        output.results.print(f"! changed by hand, {each.sentence()}", markup=False, highlight=False)
+        output.results.print("! changed by hand,", "\n".join(each.lines()), markup=False, highlight=False)
     for note in report.notes:
         output.results.print(f"note: {note}", markup=False, highlight=False)
     counts = {heading[done]: len(report.by_files(action)) for action, heading in HEADINGS.items()}

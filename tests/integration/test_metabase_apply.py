@@ -199,6 +199,9 @@ def test_the_plan_of_an_unclaimed_server_names_everything_and_asks_nothing(site:
 
     assert {"administrator/first", "dashboard/sales", "alert/low_stock"} <= set(keys(plan.by_files("add")))
     assert plan.writes == 0
+    # What is only taken from All Users, and words that wait for the sync, are not announced.
+    made = {key for key in keys(site.apply().differences) if not key.startswith(("first/", "root/", "description/"))}
+    assert made <= set(keys(plan.differences))
 
 
 def test_a_server_somebody_else_claimed_is_not_entered(double: Any, site: Site) -> None:

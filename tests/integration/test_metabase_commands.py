@@ -94,6 +94,9 @@ def test_plan_apply_apply(home: Path, double: Any) -> None:
         "dashboard/sales",
         "question/stock_levels",
     }
+    sales = next(each for each in planned["adds"] if each["key"] == "dashboard/sales")
+    assert "filters: source, currency, date_from, date_to" in sales["content"]
+    assert sales in applied["adds"]
     assert written == applied["writes"]
     assert "dashboard/sales" in {each["key"] for each in applied["adds"]}
     for report in (again, quiet):

@@ -191,7 +191,9 @@ def planned_before_applied(site: Site) -> None:
     site.without("trust")
     planned = site.plan()
     assert planned.writes == 0
-    assert "dashboard/trust" in keys(planned.by_files("remove"))
+    gone = next(each for each in planned.by_files("remove") if each.key == "dashboard/trust")
+    assert any(line.startswith("tabs: Data (") for line in gone.content)
+    assert any("checks_failing" in line for line in gone.content)
     done = site.apply()
     assert sorted(keys(planned.differences)) == sorted(keys(done.differences))
     is_settled(site)
@@ -209,8 +211,10 @@ def changed_by_hand(site: Site) -> None:
     planned = site.plan()
     assert {"question/stock_levels", "dashboard/sales"} == set(keys(planned.drift))
     assert planned.by_files("change") == []
-    named = next(each for each in planned.drift if each.key == "question/stock_levels")
-    assert 'name ("My stock" -> "Stock levels")' in named.fields
+    named = {each.key: each.fields for each in planned.drift}
+    assert 'name ("My stock" -> "Stock levels")' in named["question/stock_levels"]
+    shown = site.catalogue.dashboards["sales"].question_names()
+    assert {f"card {name} moved" for name in shown} <= {field.split(" (")[0] for field in named["dashboard/sales"]}
     site.apply()
     assert site.card("stock_levels")["display"] == "table"
     is_settled(site)
@@ -265,7 +269,9 @@ def dashcards_keep_their_ids(site: Site) -> None:
     site.catalogue = replace(site.catalogue, dashboards=site.catalogue.dashboards | {"sales": changed})
     done = site.apply()
     after = dashcard_ids(site.dashboard("sales"))
-    assert "dashboard/sales" in keys(done.by_files("change"))
+    told = next(each.fields for each in done.by_files("change") if each.key == "dashboard/sales")
+    assert "card sales_on_day_before removed" in told
+    assert not any("sales_per_store_by_month" in field for field in told), "it stays where it is, on the other tab"
     assert len(before) - 1 == len(after)
     assert after.items() <= before.items()
     is_settled(site)
