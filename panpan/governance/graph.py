@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
 from metabase.alert_files import load_mails
-from metabase.catalogue import Question, load_catalogue
+from metabase.catalogue import Catalogue, Question, load_catalogue
 from panpan.alerting.rules import load_rules
 from panpan.errors import CheckFailed
 from panpan.ingest.sources import FILES_WEBHOOK
@@ -61,10 +61,11 @@ class Node:
 Graph = dict[str, Node]
 
 
-def load_graph(settings: Settings) -> Graph:
+def load_graph(settings: Settings, catalogue: Catalogue | None = None) -> Graph:
     """
     Every node by key, what is read before what reads it.
 
+    catalogue: the dashboards, where they have been read already; reading them takes most of the time.
     Errors: CheckFailed naming a circle; ContractError for a file that is wrong.
     """
     contracts = load_contracts(settings.own_contracts)
@@ -74,7 +75,7 @@ def load_graph(settings: Settings) -> Graph:
             *_received(contracts.values()),
             *_core(contracts.values()),
             *_marts(),
-            *_shown(settings),
+            *_shown(settings, catalogue or load_catalogue()),
         )
     }
     found |= {node.key: node for node in _operations(found.values())}
@@ -257,8 +258,7 @@ def _operations(nodes: Collection[Node]) -> Iterator[Node]:
 # --- what people see ---------------------------------------------------------------------------------------------
 
 
-def _shown(settings: Settings) -> Iterator[Node]:
-    catalogue = load_catalogue()
+def _shown(settings: Settings, catalogue: Catalogue) -> Iterator[Node]:
     mails = load_mails(catalogue)
     for question in catalogue.questions.values():
         yield Node(

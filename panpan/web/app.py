@@ -259,7 +259,8 @@ class Pages:
 
     def flow(self, request: Request) -> Response:
         """From which source each table, metric, dashboard and alert comes."""
-        return self._page("flow.html", picture=flow.picture(self.settings), query="", here="flow")
+        picture = flow.picture(self.settings, self.preview.catalogue)
+        return self._page("flow.html", picture=picture, query="", here="flow")
 
     def mails(self, request: Request) -> Response:
         """The mails a simulated home caught."""

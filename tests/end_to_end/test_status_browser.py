@@ -213,6 +213,7 @@ PAGES = {
     "receipts": "/receipts/metric/revenue/2025-10-14?store=centro",
     "reconciliation": "/reconcile/items/2025-10",
     "catalogue": "/catalogue",
+    "flow": "/flow",
 }
 # What a person tabs to: its name, and whether it can be seen that it has the focus.
 FOCUSED = """() => {

@@ -25,7 +25,8 @@ from db.connection import connect
 from metabase.preview import Preview
 from panpan.ask.answering import Reply, ask
 from panpan.catalogue import entries
-from panpan.settings import Settings
+from panpan.governance import graph
+from panpan.settings import CHECKOUT, Settings
 from panpan.web.app import Pages
 from transforms.forecast import forecast_sales
 from transforms.metrics import load_metrics
@@ -372,6 +373,25 @@ def test_flow_leads_from_a_box_to_its_page(business: Settings) -> None:
     assert '<a href="/catalogue#revenue">' in shown
     assert '<a href="/dashboards/sales">' in shown
     assert "transforms/marts/waste.sql; responsible:" in shown
+
+
+def test_flow_shows_a_new_contract_at_once_and_reads_no_dashboard_again(
+    business: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = business.model_copy(update={"home": tmp_path})
+    pages = Pages(settings, Preview(settings))
+    monkeypatch.setattr(graph, "load_catalogue", lambda: pytest.fail("read again"))
+    request = Request({"type": "http", "method": "GET", "path": "/flow", "query_string": b"", "headers": []})
+
+    before = bytes(pages.flow(request).body).decode()
+    shipped = (CHECKOUT / "transforms" / "sources" / "bread_basket.toml").read_text(encoding="utf-8")
+    settings.own_contracts.mkdir()
+    corner = shipped.replace('source = "bread_basket"', 'source = "corner"')
+    (settings.own_contracts / "corner.toml").write_text(corner, encoding="utf-8")
+    after = bytes(pages.flow(request).body).decode()
+
+    assert ">corner</text>" not in before
+    assert ">corner</text>" in after
 
 
 def test_forecast_is_shown_with_its_error(business: Settings) -> None:

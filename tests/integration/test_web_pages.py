@@ -883,6 +883,22 @@ def test_unknown_pages_say_so_in_words(address: str, path: str) -> None:
     assert "Traceback" not in answer.text
 
 
+def test_every_entry_of_the_navigation_leads_to_its_page(address: str, empty_marts: Settings) -> None:
+    entry = re.compile(r'<a href="([^"]+)" (aria-current="page")?>')
+    entries = [link for link, _ in entry.findall(nav_of(f"{address}/"))]
+
+    assert {"/", "/dashboards/sales", "/status", "/ask", "/catalogue", "/flow"} <= set(entries)
+    for link in entries:
+        assert [each for each, here in entry.findall(nav_of(address + link)) if here] == [link]
+
+
+def nav_of(page: str) -> str:
+    answer = requests.get(page, timeout=30)
+    assert answer.status_code == 200, page
+    [found] = re.findall(r"<nav.*?</nav>", answer.text, re.DOTALL)
+    return str(found)
+
+
 def test_pages_can_only_be_read(address: str) -> None:
     """The door (panpan/web/login.py) stops what no form of ours sent."""
     assert requests.post(address, timeout=30).status_code == 403
