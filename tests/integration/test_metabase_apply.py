@@ -7,9 +7,10 @@ Nothing here has seen a real Metabase; tests/live_metabase runs the same scenari
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from metabase.desired import freshness_cards, mark_of
 from metabase.provision import ensure_key, enter, look_at
 from panpan.settings import Settings
 
-FOLDER = Path(__file__).resolve().parents[1] / "metabase_double"
+CHECKOUT = Path(__file__).resolve().parents[2]
+FOLDER = CHECKOUT / "tests" / "metabase_double"
 
 
 def load_double() -> Any:
@@ -701,6 +703,24 @@ def test_words_metabase_does_not_keep_are_told(double: Any, site: Site) -> None:
 
 
 # --- the double itself ---------------------------------------------------------------------------------
+
+
+def test_the_page_says_what_apply_does_under_each_fault_and_names_tests_that_exist() -> None:
+    """A new switch or scenario needs a row in docs/metabase.md."""
+    page = (CHECKOUT / "docs" / "metabase.md").read_text(encoding="utf-8")
+    table = page.partition("| fault | what apply does | test |")[2].partition("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    noted = {"log", "writes", "violations", "dropped", "mails"}  # what the double only writes down
+    switches = {each.name for each in fields(double_module.Metabase)} - noted
+    cuts = {name for name in vars(double_module.Double(double_module.Metabase())) if name.startswith("cut_")}
+    files = [file.read_text(encoding="utf-8") for file in (CHECKOUT / "tests").rglob("test_metabase_*.py")]
+
+    named = [name for fault, _, _ in rows for name in re.findall(r"`(\w+)`", fault)]
+    tests = {name for _, _, tests in rows for name in re.findall(r"`(\w+)`", tests)}
+
+    assert sorted(named) == sorted({*switches, *cuts, *SCENARIOS})
+    assert [name for name in sorted(tests) if not any(f"def {name}(" in text for text in files)] == []
+    assert [fault for fault, _, shown in rows if "`test_" not in shown] == []
 
 
 def test_the_double_speaks_as_the_contract_says(double: Any, applied: Site) -> None:
