@@ -95,6 +95,11 @@ def _mail(content: Content) -> Content:
     return rest | {"recipient": _named((_recipient(each), {}) for each in content["to"])}
 
 
+def _report(content: Content) -> Content:
+    rest = {name: value for name, value in _mail(content).items() if name != "cards"}
+    return rest | {"card": _named((_card_name(each), {}) for each in content["cards"])}
+
+
 def _recipient(word: str) -> str:
     return str(masked(word, "email")) if "@" in word else word
 
@@ -108,7 +113,7 @@ PARTED: Mapping[str, Callable[[Content], Content]] = {
     "question": _question,
     "dashboard": _dashboard,
     "alert": _mail,
-    "report": _mail,
+    "report": _report,
     "description": _description,
 }
 

@@ -155,6 +155,13 @@ def test_an_alert_tells_when_it_is_sent_and_to_whom_but_no_address() -> None:
     )
 
 
+def test_a_report_names_the_card_that_is_gone_from_it() -> None:
+    report = DESIRED.reports["report/weekly_report"].content
+    fewer = report | {"cards": [each for each in report["cards"] if each != "question/sales_on_day_before"]}
+
+    assert changes("report/weekly_report", report, fewer) == ("card sales_on_day_before removed",)
+
+
 def test_an_address_changed_for_one_that_is_masked_alike_is_told() -> None:
     before = DESIRED.alerts["alert/low_stock"].content | {"to": ["ben@shop.example"]}
 
@@ -166,6 +173,7 @@ def test_rights_tell_what_may_be_read() -> None:
 
     nothing_of_owners = "owners: none; owners_questions: none; owners_alerts: none"
     assert rights["access/All Users"] == (f"top: none; everyone: none; everyone_questions: none; {nothing_of_owners}",)
+    assert told("user/ada@shop.example", {"is_active": True}) == (), "who is in which group is told as members"
     assert rights["access/Employees"] == (f"top: read; everyone: read; everyone_questions: read; {nothing_of_owners}",)
 
 
