@@ -5637,6 +5637,7 @@ CREATE TABLE ops.runs (
     started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     finished_at timestamp with time zone,
     known_at timestamp with time zone,
+    rule_version text,
     CONSTRAINT runs_status_is_known_check CHECK ((status = ANY (ARRAY['running'::text, 'done'::text, 'failed'::text, 'blocked'::text])))
 );
 
@@ -5648,7 +5649,7 @@ COMMENT ON COLUMN ops.runs.step IS 'What was done; load: received loads into the
 
 COMMENT ON COLUMN ops.runs.load_ids IS 'Loads of the batch, the refused ones included.';
 
-COMMENT ON COLUMN ops.runs.row_count IS 'Typed rows made.';
+COMMENT ON COLUMN ops.runs.row_count IS 'Typed rows made; of a rebuild the rows it changed, those included whose lineage alone did.';
 
 COMMENT ON COLUMN ops.runs.reject_count IS 'Records refused.';
 
@@ -5661,6 +5662,8 @@ COMMENT ON COLUMN ops.runs.started_at IS 'When it started.';
 COMMENT ON COLUMN ops.runs.finished_at IS 'When it ended.';
 
 COMMENT ON COLUMN ops.runs.known_at IS 'The moment all rows of the run became known; each run''s lies after the one before.';
+
+COMMENT ON COLUMN ops.runs.rule_version IS 'Version of contract and rules it went by, see ops.rule_versions; decision N or rebuild for a run without loads; null for runs before this was written down.';
 
 ALTER TABLE ops.runs ALTER COLUMN run_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.runs_run_id_seq
@@ -6496,15 +6499,27 @@ ALTER TABLE ONLY raw_pos.stock_days
 ALTER TABLE ONLY raw_pos.stores
     ADD CONSTRAINT stores_pkey PRIMARY KEY (raw_id);
 
+CREATE INDEX customer_facts_known_from_idx ON core.customer_facts USING brin (known_from);
+
 CREATE INDEX customer_facts_match_idx ON core.customer_facts USING btree (catalogue, match_on, match_key) WHERE (match_on IS NOT NULL);
+
+CREATE INDEX customer_match_candidates_known_from_idx ON core.customer_match_candidates USING brin (known_from);
 
 CREATE INDEX customer_match_candidates_other_idx ON core.customer_match_candidates USING btree (other_source, other_source_customer_id);
 
 CREATE INDEX customer_sources_customer_id_idx ON core.customer_sources USING btree (customer_id);
 
+CREATE INDEX customer_sources_known_from_idx ON core.customer_sources USING brin (known_from);
+
+CREATE INDEX customers_known_from_idx ON core.customers USING brin (known_from);
+
+CREATE INDEX deliveries_known_from_idx ON core.deliveries USING brin (known_from);
+
 CREATE INDEX funnel_events_customer_id_idx ON core.funnel_events USING btree (customer_id) WHERE (customer_id IS NOT NULL);
 
 CREATE INDEX funnel_events_entered_on_idx ON core.funnel_events USING btree (entered_on);
+
+CREATE INDEX funnel_events_known_from_idx ON core.funnel_events USING brin (known_from);
 
 CREATE INDEX funnel_events_sale_id_idx ON core.funnel_events USING btree (sale_id) WHERE (sale_id IS NOT NULL);
 
@@ -6512,13 +6527,19 @@ CREATE INDEX funnel_events_source_customer_id_idx ON core.funnel_events USING bt
 
 CREATE INDEX funnel_events_subject_id_idx ON core.funnel_events USING btree (subject_id);
 
+CREATE INDEX payments_known_from_idx ON core.payments USING brin (known_from);
+
 CREATE INDEX sale_lines_business_date_product_id_idx ON core.sale_lines USING btree (business_date, product_id);
+
+CREATE INDEX sale_lines_known_from_idx ON core.sale_lines USING brin (known_from);
 
 CREATE INDEX sale_lines_raw_id_idx ON core.sale_lines USING btree (raw_id);
 
 CREATE INDEX sales_business_date_store_id_idx ON core.sales USING btree (business_date, store_id);
 
 CREATE INDEX sales_customer_id_idx ON core.sales USING btree (customer_id, business_date) WHERE (customer_id IS NOT NULL);
+
+CREATE INDEX sales_known_from_idx ON core.sales USING brin (known_from);
 
 CREATE INDEX sales_open_reversals_idx ON core.sales USING btree (source) WHERE ((event = ANY (ARRAY['refund'::text, 'void'::text])) AND (reverses_sale_id IS NULL));
 
@@ -6532,37 +6553,59 @@ CREATE INDEX sales_voids_idx ON core.sales USING btree (source, reverses_receipt
 
 CREATE INDEX stock_movements_business_date_store_id_idx ON core.stock_movements USING btree (business_date, store_id);
 
+CREATE INDEX stock_movements_known_from_idx ON core.stock_movements USING brin (known_from);
+
 CREATE INDEX stock_movements_product_id_store_id_idx ON core.stock_movements USING btree (product_id, store_id, business_date);
 
 CREATE INDEX customer_facts_versions_deleted_idx ON core_history.customer_facts_versions USING btree ((true)) WHERE (closed_cause = 'delete'::text);
 
+CREATE INDEX customer_facts_versions_known_idx ON core_history.customer_facts_versions USING brin (known_from, known_to);
+
 CREATE INDEX customer_match_candidates_versions_deleted_idx ON core_history.customer_match_candidates_versions USING btree ((true)) WHERE (closed_cause = 'delete'::text);
+
+CREATE INDEX customer_match_candidates_versions_known_idx ON core_history.customer_match_candidates_versions USING brin (known_from, known_to);
 
 CREATE INDEX customer_sources_versions_deleted_idx ON core_history.customer_sources_versions USING btree ((true)) WHERE (closed_cause = 'delete'::text);
 
+CREATE INDEX customer_sources_versions_known_idx ON core_history.customer_sources_versions USING brin (known_from, known_to);
+
 CREATE INDEX customers_versions_deleted_idx ON core_history.customers_versions USING btree ((true)) WHERE (closed_cause = 'delete'::text);
 
+CREATE INDEX customers_versions_known_idx ON core_history.customers_versions USING brin (known_from, known_to);
+
 CREATE INDEX deliveries_versions_deleted_idx ON core_history.deliveries_versions USING btree ((true)) WHERE (closed_cause = 'delete'::text);
+
+CREATE INDEX deliveries_versions_known_idx ON core_history.deliveries_versions USING brin (known_from, known_to);
 
 CREATE INDEX employees_versions_deleted_idx ON core_history.employees_versions USING btree ((true)) WHERE (closed_cause = 'delete'::text);
 
 CREATE INDEX funnel_events_versions_deleted_idx ON core_history.funnel_events_versions USING btree ((true)) WHERE (closed_cause = 'delete'::text);
 
+CREATE INDEX funnel_events_versions_known_idx ON core_history.funnel_events_versions USING brin (known_from, known_to);
+
 CREATE INDEX inventory_versions_deleted_idx ON core_history.inventory_versions USING btree ((true)) WHERE (closed_cause = 'delete'::text);
 
 CREATE INDEX payments_versions_deleted_idx ON core_history.payments_versions USING btree ((true)) WHERE (closed_cause = 'delete'::text);
+
+CREATE INDEX payments_versions_known_idx ON core_history.payments_versions USING brin (known_from, known_to);
 
 CREATE INDEX products_versions_deleted_idx ON core_history.products_versions USING btree ((true)) WHERE (closed_cause = 'delete'::text);
 
 CREATE INDEX sale_lines_versions_deleted_idx ON core_history.sale_lines_versions USING btree ((true)) WHERE (closed_cause = 'delete'::text);
 
+CREATE INDEX sale_lines_versions_known_idx ON core_history.sale_lines_versions USING brin (known_from, known_to);
+
 CREATE INDEX sales_versions_business_date_idx ON core_history.sales_versions USING btree (business_date, known_to);
 
 CREATE INDEX sales_versions_deleted_idx ON core_history.sales_versions USING btree ((true)) WHERE (closed_cause = 'delete'::text);
 
+CREATE INDEX sales_versions_known_idx ON core_history.sales_versions USING brin (known_from, known_to);
+
 CREATE INDEX stock_levels_versions_deleted_idx ON core_history.stock_levels_versions USING btree ((true)) WHERE (closed_cause = 'delete'::text);
 
 CREATE INDEX stock_movements_versions_deleted_idx ON core_history.stock_movements_versions USING btree ((true)) WHERE (closed_cause = 'delete'::text);
+
+CREATE INDEX stock_movements_versions_known_idx ON core_history.stock_movements_versions USING brin (known_from, known_to);
 
 CREATE INDEX stores_versions_deleted_idx ON core_history.stores_versions USING btree ((true)) WHERE (closed_cause = 'delete'::text);
 
@@ -6573,6 +6616,8 @@ CREATE INDEX customer_activity_customer_id_idx ON marts.customer_activity USING 
 CREATE INDEX daily_customers_customer_id_idx ON marts.daily_customers USING btree (customer_id);
 
 CREATE INDEX published_figures_business_date_idx ON marts.published_figures USING btree (business_date, store_id, source);
+
+CREATE INDEX published_figures_known_at_idx ON marts.published_figures USING brin (known_at);
 
 CREATE INDEX alert_events_rule_idx ON ops.alert_events USING btree (rule, happened_at);
 
@@ -6611,6 +6656,8 @@ CREATE UNIQUE INDEX mails_notice_id_recipient_key ON ops.mails USING btree (noti
 CREATE INDEX mails_open_idx ON ops.mails USING btree (next_try_at) WHERE (settled_at IS NULL);
 
 CREATE UNIQUE INDEX mails_report_id_recipient_key ON ops.mails USING btree (report_id, recipient) WHERE (report_id IS NOT NULL);
+
+CREATE INDEX rejects_load_id_idx ON ops.rejects USING btree (load_id);
 
 CREATE INDEX rejects_open_idx ON ops.rejects USING btree (source, reason) WHERE (resolved_at IS NULL);
 
@@ -8539,6 +8586,9 @@ GRANT SELECT(finished_at) ON TABLE ops.runs TO web;
 
 GRANT SELECT(known_at) ON TABLE ops.runs TO auditor;
 GRANT SELECT(known_at) ON TABLE ops.runs TO web;
+
+GRANT SELECT(rule_version) ON TABLE ops.runs TO auditor;
+GRANT SELECT(rule_version) ON TABLE ops.runs TO web;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.source_settings TO transformer;
 GRANT SELECT ON TABLE ops.source_settings TO auditor;

@@ -226,9 +226,11 @@ def _apply(settings: Settings, scratch: Settings) -> int:
             )
             publish_figures(connection, parameters)
             cursor.execute(
-                "insert into ops.runs (step, row_count, status, known_at, finished_at) "
-                "values ('rebuild', %s, 'done', %s, clock_timestamp())",
-                (changed, parameters["known_at"]),
+                """
+                insert into ops.runs (step, row_count, status, known_at, rule_version, started_at, finished_at)
+                values ('rebuild', %(changed)s, 'done', %(known_at)s, %(rule_version)s, now(), clock_timestamp())
+                """,
+                {**parameters, "changed": changed},
             )
     return changed
 

@@ -103,17 +103,18 @@ class _Batch:
     source: str
     known_at: datetime
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    rule_version: str | None = None  # none without a contract
     taken: dict[int, Taken] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
     held: int = 0
 
 
 class _AtFault(Exception):
-    """Loads of which at least one can't be taken, and why; held_by is the check where it was one."""
+    """Loads of which at least one can't be taken in their batch, and why; held_by is the check where it was one."""
 
-    def __init__(self, loads: list[Load], reason: str, held_by: str | None) -> None:
+    def __init__(self, batch: _Batch, loads: list[Load], reason: str, held_by: str | None) -> None:
         super().__init__(reason)
-        self.loads, self.reason, self.held_by = loads, reason, held_by
+        self.batch, self.loads, self.reason, self.held_by = batch, loads, reason, held_by
 
 
 def _add(report: RunReport, batch: _Batch) -> None:
@@ -166,11 +167,11 @@ def _run_one_batch(
                 for part, _ in taken.parquet_files:
                     part.unlink(missing_ok=True)
             if isinstance(error, HeldBack):
-                raise _AtFault(loads, error.message, error.check_id) from error
+                raise _AtFault(batch, loads, error.message, error.check_id) from error
             if not _is_of_the_data(error):
                 raise
             reason = (error.diag.message_primary or str(error)).strip()
-            raise _AtFault(loads, f"the database can't take it into the model: {reason}", None) from error
+            raise _AtFault(batch, loads, f"the database can't take it into the model: {reason}", None) from error
         for taken in batch.taken.values():
             for part, final in taken.parquet_files:
                 part.replace(final)
@@ -187,8 +188,10 @@ def _take_batch(
     """Everything of a batch up to its commit."""
     create_stages(connection)
     contract = contracts.get(batch.source)
-    if contract is not None and has_erased(connection):
-        redact_arrivals(settings, contract, [load.load_id for load in loads])
+    if contract is not None:
+        batch.rule_version = keep_rule_version(connection, contract)
+        if has_erased(connection):
+            redact_arrivals(settings, contract, [load.load_id for load in loads])
     for load in loads:
         _take(connection, load, contract, settings, batch)
     if batch.taken and contract is not None:
@@ -212,7 +215,8 @@ def _refuse(settings: Settings, fault: _AtFault) -> _Batch:
     """Keep a load at fault out of the model, with the reason; the run is recorded as blocked or failed."""
     [load] = fault.loads
     with connect(settings, "transformer") as connection, connection.cursor() as cursor:
-        batch = _Batch(load.source, next_known_at(connection))
+        tried = fault.batch
+        batch = _Batch(load.source, next_known_at(connection), tried.started_at, tried.rule_version)
         batch.refused[load.load_id] = fault.reason
         batch.held = 1 if fault.held_by else 0
         cursor.execute(
@@ -225,9 +229,18 @@ def _refuse(settings: Settings, fault: _AtFault) -> _Batch:
             (fault.reason, fault.held_by, load.load_id),
         )
         cursor.execute(
-            "insert into ops.runs (step, load_ids, row_count, reject_count, status, error, started_at, finished_at)"
-            " values ('load', %s, 0, 0, %s, %s, %s, clock_timestamp())",
-            ([load.load_id], "blocked" if fault.held_by else "failed", fault.reason, batch.started_at),
+            """
+            insert into ops.runs
+                (step, load_ids, row_count, reject_count, status, error, rule_version, started_at, finished_at)
+            values ('load', %s, 0, 0, %s, %s, %s, %s, clock_timestamp())
+            """,
+            (
+                [load.load_id],
+                "blocked" if fault.held_by else "failed",
+                fault.reason,
+                batch.rule_version,
+                batch.started_at,
+            ),
         )
         cursor.execute("select pg_notify('load_finished', %s)", (batch.source,))
     return batch
@@ -320,7 +333,7 @@ def _build_core(connection: PgConnection, contract: Contract, batch: _Batch) -> 
         "time_zone": contract.time_zone,
         "known_at": batch.known_at,
         "raw_ids_per_document": RAW_IDS_PER_DOCUMENT,
-        "rule_version": keep_rule_version(connection, contract),
+        "rule_version": batch.rule_version,
     }
     kinds = _staged_kinds(connection, contract)
     if not kinds:
@@ -558,14 +571,15 @@ def _finish(connection: PgConnection, batch: _Batch) -> None:
         cursor.execute(
             """
             insert into ops.runs
-                (step, load_ids, row_count, reject_count, status, known_at, started_at, finished_at)
-            values ('load', %s, %s, %s, 'done', %s, %s, clock_timestamp())
+                (step, load_ids, row_count, reject_count, status, known_at, rule_version, started_at, finished_at)
+            values ('load', %s, %s, %s, 'done', %s, %s, %s, clock_timestamp())
             """,
             (
                 [*batch.taken, *batch.refused],
                 sum(taken.rows for taken in batch.taken.values()),
                 sum(taken.rejects for taken in batch.taken.values()),
                 batch.known_at,
+                batch.rule_version,
                 batch.started_at,
             ),
         )

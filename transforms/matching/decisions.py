@@ -192,7 +192,10 @@ def _follow(cursor: PgCursor, decision_id: int, records: Sequence[Record]) -> Ou
     rematch(connection, _catalogue_of(cursor, records[0]), records, parameters)
     follow_matching(connection, parameters)
     cursor.execute(
-        "insert into ops.runs (step, status, known_at, finished_at) values ('match', 'done', %s, clock_timestamp())",
-        (known_at,),
+        """
+        insert into ops.runs (step, status, known_at, rule_version, started_at, finished_at)
+        values ('match', 'done', %(known_at)s, %(rule_version)s, now(), clock_timestamp())
+        """,
+        parameters,
     )
     return Outcome(decision_id, {str(record): customer_of(cursor, record) for record in records})
