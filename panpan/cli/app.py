@@ -38,6 +38,7 @@ CONCERNS = {
     "rejects": ("rejects",),
     "rules": ("rules",),
     "transform": ("transform", "history"),
+    "runs": ("runs",),
     "upgrade": ("upgrade",),
     "quality": ("quality",),
     "metrics": ("metrics", "governance", "exports"),
