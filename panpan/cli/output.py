@@ -37,9 +37,10 @@ def print_json(value: Mapping[str, Any], *, ok: bool = True) -> None:
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table for people; every cell as text, numbers to the right."""
     table = Table(title=title, title_justify="left")
-    numeric = [
-        bool(rows) and all(isinstance(row[i], int | float | Decimal) for row in rows) for i in range(len(columns))
-    ]
+    numeric = []
+    for i in range(len(columns)):
+        given = [row[i] for row in rows if row[i] is not None]
+        numeric.append(bool(given) and all(isinstance(cell, int | float | Decimal) for cell in given))
     for name, right in zip(columns, numeric, strict=True):
         table.add_column(name, justify="right" if right else "left")
     for row in rows:

@@ -34,6 +34,12 @@ def test_a_failed_check_adds_no_second_object_to_its_answer(capsys: pytest.Captu
     assert "two checks did not pass" in said.err
 
 
+def test_a_column_of_numbers_stays_to_the_right_where_a_cell_is_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table("rows", ["count"], [(1,), (None,), (22,)])
+
+    assert "│     1 │" in capsys.readouterr().out
+
+
 def test_what_the_system_refuses_is_an_error_with_a_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
