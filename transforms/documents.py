@@ -16,6 +16,7 @@ import re
 import zlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from itertools import compress, islice
 from typing import IO, Any
 
 import orjson
@@ -34,6 +35,7 @@ TEXT = pd.ArrowDtype(pa.string())
 POSITION = "#position"  # column of the record's place; no received name begins with #
 HEAD_BYTES = 256 * 1024
 BLOCK_BYTES = 2**20
+HEADER_ROWS = 30  # a title, a period, a shop's name may stand above the header; it is among so many rows
 EXACT_DIGITS = 18  # whole numbers of a response up to here stay numbers in the payload, longer ones texts
 ZERO_CHARACTER = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # in JSON text, not after a backslash that is meant
 BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -63,7 +65,7 @@ class Chunk:
 @dataclass(frozen=True)
 class Opened:
     """
-    A document whose entity is known: the entity, columns nobody knows, and its records in chunks.
+    A document whose entity is known: the entity, columns nobody knows, its records in chunks, lines up to its header.
 
     Chunks that are not read to their end must be closed: Arrow reads ahead in a thread, and a program that ends
     while that thread still holds the stream may hang.
@@ -72,6 +74,7 @@ class Opened:
     entity: Entity
     unknown_columns: list[str]
     chunks: Generator[Chunk, None, None]
+    header_lines: int = 0
 
 
 def open_document(stream: IO[bytes], contract: Contract, entity_name: str | None, chunk_rows: int) -> Opened:
@@ -111,13 +114,39 @@ def _unzipped(stream: IO[bytes]) -> IO[bytes]:
 # --- CSV ---------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Csv:
+    """A CSV file that was recognised: its entity, the columns' names, the lines up to them, its text from the start."""
+
+    entity: Entity
+    header: list[str]
+    header_lines: int
+    text: _Utf8
+
+
+def text_of(stream: IO[bytes], contract: Contract) -> tuple[Entity, int, IO[str]]:
+    """A file's entity, how many lines reach to its header, and its text. Errors: DocumentRefused, as open_document."""
+    found = _recognised(_unzipped(stream), contract)
+    return found.entity, found.header_lines, io.TextIOWrapper(io.BufferedReader(found.text), "utf-8", newline="")
+
+
 def _open_csv(stream: IO[bytes], contract: Contract, chunk_rows: int) -> Opened:
-    layouts = [e for e in contract.entities if e.format == "csv"]
-    if not layouts:
-        raise DocumentRefused(f"{contract.source} takes no files; its records come from its API")
+    found = _recognised(stream, contract)
+    entity, header = found.entity, found.header
+    missing = [n for value in entity.columns.values() if value.required for n in value.received if n not in header]
+    if missing:
+        raise DocumentRefused(f"column {', '.join(missing)} is missing from the header")
+    unknown = [name for name in header if not name.startswith("#") and name not in entity.known_columns]
+    if unknown and entity.unknown_columns == "freeze":
+        raise DocumentRefused(f"column {', '.join(unknown)} is unknown, and the contract says freeze")
+    return Opened(entity, unknown, _read_csv(found, chunk_rows), found.header_lines)
+
+
+def _recognised(stream: IO[bytes], contract: Contract) -> _Csv:
+    layouts = _layouts(contract)
     head = _peek(stream)
     if is_workbook(head):
-        stream = _saved_as_csv(stream, layouts)
+        stream = saved_as_csv(stream, contract)
         head = _peek(stream)
     _refuse_other_kinds(head)
     bom, encoding = _encoding_of(stream, head, layouts, contract.source)
@@ -128,19 +157,23 @@ def _open_csv(stream: IO[bytes], contract: Contract, chunk_rows: int) -> Opened:
         raise DocumentRefused(
             f"the header ({_shown(header)}) is of no layout that {contract.source} knows; expected columns: {expected}"
         )
-    missing = [n for value in entity.columns.values() if value.required for n in value.received if n not in header]
-    if missing:
-        raise DocumentRefused(f"column {', '.join(missing)} is missing from the header")
-    unknown = [name for name in header if not name.startswith("#") and name not in entity.known_columns]
-    if unknown and entity.unknown_columns == "freeze":
-        raise DocumentRefused(f"column {', '.join(unknown)} is unknown, and the contract says freeze")
     stream.read(len(bom))
-    return Opened(entity, unknown, _read_csv(_Utf8(stream, encoding), header, header_lines, entity, chunk_rows))
+    return _Csv(entity, header, header_lines, _Utf8(stream, encoding))
 
 
-def _saved_as_csv(stream: IO[bytes], layouts: list[Entity]) -> IO[bytes]:
-    """A workbook as the CSV its source would send, which must write its files in one way only."""
-    [(delimiter, mark), *others] = {(entity.delimiter, entity.decimal_mark) for entity in layouts}
+def _layouts(contract: Contract) -> list[Entity]:
+    if layouts := [entity for entity in contract.entities if entity.format == "csv"]:
+        return layouts
+    raise DocumentRefused(f"{contract.source} takes no files; its records come from its API")
+
+
+def saved_as_csv(stream: IO[bytes], contract: Contract) -> IO[bytes]:
+    """
+    A workbook as the CSV its source would send.
+
+    Errors: DocumentRefused, also when the source writes its files in several ways.
+    """
+    [(delimiter, mark), *others] = {(entity.delimiter, entity.decimal_mark) for entity in _layouts(contract)}
     if others:
         raise DocumentRefused(
             "the file is an Excel workbook, and its source writes files in several ways; save it as CSV"
@@ -214,22 +247,23 @@ def _fits(stream: IO[bytes], encoding: str) -> bool:
 
 
 def _read_header(head: bytes, encoding: str, layouts: list[Entity]) -> tuple[list[str], int]:
-    """The header's names, made unique, and how many lines it takes."""
+    """The header's names, made unique, and the line it ends on; where no row is one, the first row as it is."""
     try:
         text = codecs.getincrementaldecoder(encoding)("strict").decode(head)
     except UnicodeDecodeError as error:
         raise DocumentRefused(f"the file is not {encoding} throughout (near byte {error.start})") from None
-    names: list[str] = []
-    reader = None
+    first: list[str] | None = None
     for delimiter in dict.fromkeys(entity.delimiter for entity in layouts):
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        expected = [set(e.recognised_by) for e in layouts if e.delimiter == delimiter and e.recognised_by]
         try:
-            names = _unique(next(reader, []))
+            for names in map(_unique, islice(reader, HEADER_ROWS)):
+                if any(told <= set(names) for told in expected):
+                    return names, reader.line_num
+                first = first or names
         except csv.Error as error:
             raise DocumentRefused(f"the header can't be read: {error}") from None
-        if any(e.delimiter == delimiter and e.recognised_by and set(e.recognised_by) <= set(names) for e in layouts):
-            break
-    return names, reader.line_num if reader else 1
+    return first or [], 1
 
 
 def _unique(names: list[str]) -> list[str]:
@@ -243,14 +277,13 @@ def _unique(names: list[str]) -> list[str]:
     return unique
 
 
-def _read_csv(
-    text: _Utf8, header: list[str], header_lines: int, entity: Entity, chunk_rows: int
-) -> Generator[Chunk, None, None]:
+def _read_csv(csv_file: _Csv, chunk_rows: int) -> Generator[Chunk, None, None]:
+    text, header, entity = csv_file.text, csv_file.header, csv_file.entity
     try:
         reader = arrow_csv.open_csv(
             text,
             read_options=arrow_csv.ReadOptions(
-                column_names=header, skip_rows=header_lines, block_size=8 * 2**20, use_threads=False
+                column_names=header, skip_rows=csv_file.header_lines, block_size=8 * 2**20, use_threads=False
             ),
             parse_options=arrow_csv.ParseOptions(delimiter=entity.delimiter, newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
@@ -304,8 +337,12 @@ def _rechunked(reader: Any, chunk_rows: int) -> Iterator[pa.Table]:
 
 
 def _csv_chunk(table: pa.Table, first_position: int, entity: Entity) -> Chunk:
+    """Rows as records; one without anything in any cell, as spreadsheets append, is none and keeps its place."""
     names = table.column_names
     positions = list(range(first_position, first_position + table.num_rows))
+    if (filled := _filled_rows(table, entity.recognised_by[0])) is not None:
+        table = table.filter(filled)
+        positions = list(compress(positions, filled.to_pylist()))
     id_columns = [table[name] for name in entity.record_id if name in names]
     record_ids: list[str | None] = (
         pc.binary_join_element_wise(*id_columns, "/").to_pylist() if id_columns else [None] * len(positions)
@@ -313,6 +350,16 @@ def _csv_chunk(table: pa.Table, first_position: int, entity: Entity) -> Chunk:
     frame = table.to_pandas(types_mapper=lambda _: TEXT)
     frame[POSITION] = pd.array(positions, dtype="int64")
     return Chunk(positions, json_objects(table).to_pylist(), record_ids, frame)
+
+
+def _filled_rows(table: pa.Table, telling: str) -> pa.ChunkedArray | None:
+    """Which rows hold anything; None where all do, which one telling column mostly shows."""
+    if not pc.any(pc.equal(table[telling], "")).as_py():
+        return None
+    filled = pc.not_equal(table[telling], "")
+    for name in table.column_names:
+        filled = pc.or_(filled, pc.not_equal(table[name], ""))
+    return filled
 
 
 def json_objects(table: pa.Table) -> pa.ChunkedArray:

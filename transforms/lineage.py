@@ -7,27 +7,31 @@ A raw_id holds its document and position, so nothing is looked up per record.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import gzip
 import io
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import IO, Any
+from itertools import islice
+from typing import IO, Any, cast
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extras import RealDictCursor
 
-from panpan.errors import UsageError
+from panpan.errors import DocumentRefused, UsageError
 from panpan.settings import Settings
 from transforms.contract import Entity, load_contracts
+from transforms.documents import text_of
 from transforms.intake import RAW_IDS_PER_DOCUMENT
 
 SYSTEMS = ("pos", "crm", "inventory")
 BLOCK_BYTES = 2**20
+# A quotation mark, or two line ends with nothing between, in UTF-16 too.
+QUOTED_OR_EMPTY = re.compile(rb'"|\n\x00?(\r\x00?)?\n|\r\x00?\r')
 DOCUMENTS = " union all ".join(
     f"select '{system}' as system, document_id, load_id, entity, name, received_at from raw_{system}.documents"  # noqa: S608  # our own names
     for system in SYSTEMS
@@ -152,9 +156,10 @@ def _payload(
 
 
 def lines(connection: PgConnection, settings: Settings, document: Document, places: Sequence[int]) -> list[int]:
-    """The lines records begin on, counted, since a quoted cell may hold line ends; in a response their places."""
+    """The lines records begin on (rows of a workbook's sheet), counted where need be; in a response their places."""
     if document.entity is not None:
         return list(places)
+    contract = load_contracts(settings.own_contracts)[document.source]
     table = sql.Identifier(f"raw_{document.system}", "documents")
     with connection.cursor() as cursor:
         cursor.execute(
@@ -164,37 +169,46 @@ def lines(connection: PgConnection, settings: Settings, document: Document, plac
         [(content, stored_path)] = cursor.fetchall()
 
     def opened() -> IO[bytes]:
-        stream: IO[bytes] = io.BytesIO(content) if content is not None else (settings.home / stored_path).open("rb")
-        head = stream.read(2)
+        return io.BytesIO(content) if content is not None else (settings.home / stored_path).open("rb")
+
+    with opened() as stream:
+        try:
+            entity, header_lines, text = text_of(stream, contract)
+        except DocumentRefused:  # the contract of today does not know it any more
+            return [place + 1 for place in places]
+        with opened() as received:
+            if _has_a_line_for_each(received):
+                return [place + header_lines for place in places]
+        return _counted_lines(text, entity.delimiter, header_lines, places)
+
+
+def _has_a_line_for_each(stream: IO[bytes]) -> bool:
+    """Whether each line of a plain text is a row: no cell is quoted, so none holds a line end, and no line is empty."""
+    end = stream.read(2)
+    if end == b"\x1f\x8b":
         stream.seek(0)
-        return gzip.GzipFile(fileobj=stream) if head == b"\x1f\x8b" else stream  # type: ignore[return-value]
+        return _has_a_line_for_each(cast(IO[bytes], gzip.GzipFile(fileobj=stream)))
+    if end == b"PK":
+        return False
+    while block := stream.read(BLOCK_BYTES):
+        if QUOTED_OR_EMPTY.search(end + block):
+            return False
+        end = block[-4:]
+    return True
 
-    with opened() as stream:
-        if not any(b'"' in block for block in iter(lambda: stream.read(BLOCK_BYTES), b"")):
-            return [place + 1 for place in places]  # after the header; empty lines at the end don't move any
-    with opened() as stream:
-        return _counted_lines(stream, places)
 
-
-def _counted_lines(stream: IO[bytes], places: Sequence[int]) -> list[int]:
-    wanted = set(places)
+def _counted_lines(text: IO[str], delimiter: str, header_lines: int, places: Sequence[int]) -> list[int]:
     begins: dict[int, int] = {}
-    # Only line ends and quotes matter, and those are the same bytes in every encoding but UTF-16.
-    head = stream.read(2)
-    stream.seek(0)
-    encoding = "utf-16" if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "latin-1"
-    with io.TextIOWrapper(stream, encoding=encoding, newline="") as text:
-        for place, begin in enumerate(_beginnings(text)):
-            if place in wanted:
-                begins[place] = begin
-                if len(begins) == len(wanted):
-                    break
-    return [begins.get(place, place + 1) for place in places]
+    last = max(places, default=0)
+    rows = (begin for begin in _beginnings(text, delimiter) if begin > header_lines)
+    for place, begin in enumerate(islice(rows, last), start=1):
+        begins[place] = begin
+    return [begins.get(place, place + header_lines) for place in places]
 
 
-def _beginnings(text: Iterable[str]) -> Iterator[int]:
-    """The line each filled row begins on, the header's first: the splitter passes over empty lines too."""
-    reader = csv.reader(text)
+def _beginnings(text: Iterable[str], delimiter: str) -> Iterator[int]:
+    """The line each filled row begins on: the splitter passes over empty lines too."""
+    reader = csv.reader(text, delimiter=delimiter)
     begin = 1
     for row in reader:
         if row:

@@ -23,8 +23,9 @@ from typing import Any
 import orjson
 
 from transforms.contract import Contract, Entity
-from transforms.documents import flatten, open_document
+from transforms.documents import flatten, open_document, saved_as_csv
 from transforms.masking import ABOUT_PEOPLE, LIST_PLACE, PERSONAL_NAME
+from transforms.workbook import is_workbook
 
 CHUNK_ROWS = 25_000
 PHONE_DIGITS = 9  # what stays the same of a number with and without its country
@@ -95,7 +96,7 @@ def holds_people(entity: Entity) -> bool:
 
 def redact(content: bytes, contract: Contract, entity_name: str | None, is_person: IsPerson) -> Redacted | None:
     """
-    A document without the personal values of some persons; None when none of them is in it.
+    A document without the personal values of some persons; None when none of them is in it. Of a workbook the CSV.
 
     Errors: DocumentRefused when the document can't be read.
     """
@@ -104,6 +105,8 @@ def redact(content: bytes, contract: Contract, entity_name: str | None, is_perso
         if inner is not None:
             inner.content = gzip.compress(inner.content, mtime=0)
         return inner
+    if is_workbook(content):
+        return redact(saved_as_csv(io.BytesIO(content), contract).read(), contract, entity_name, is_person)
     opened = open_document(io.BytesIO(content), contract, entity_name, CHUNK_ROWS)
     redacted = Redacted(content, opened.entity)
     with closing(opened.chunks) as chunks:
@@ -117,8 +120,10 @@ def redact(content: bytes, contract: Contract, entity_name: str | None, is_perso
                     redacted.found |= _emptied_values(record, emptied)
     if not redacted.payloads:
         return None
-    rewrite = _rewrite_csv if opened.entity.format == "csv" else _rewrite_json
-    redacted.content = rewrite(content, opened.entity, redacted.payloads)
+    if opened.entity.format == "csv":
+        redacted.content = _rewrite_csv(content, opened.entity, opened.header_lines, redacted.payloads)
+    else:
+        redacted.content = _rewrite_json(content, opened.entity, redacted.payloads)
     return redacted
 
 
@@ -149,7 +154,7 @@ def _emptied_values(record: Record, emptied: Record) -> set[str]:
     return {value for path, value in before.items() if value and not after.get(path)}
 
 
-def _rewrite_csv(content: bytes, entity: Entity, payloads: Mapping[int, bytes]) -> bytes:
+def _rewrite_csv(content: bytes, entity: Entity, header_lines: int, payloads: Mapping[int, bytes]) -> bytes:
     """The file with the rows of some positions written anew; a letter is read as it is written, whatever it means."""
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
     text = io.StringIO(content.decode(encoding), newline="")
@@ -160,11 +165,12 @@ def _rewrite_csv(content: bytes, entity: Entity, payloads: Mapping[int, bytes]) 
             taken.append(line)
             yield line
 
-    parts, position = [], -1
-    for row in csv.reader(lines(), delimiter=entity.delimiter):
+    parts, position = [], 0
+    rows = csv.reader(lines(), delimiter=entity.delimiter)
+    for row in rows:
         raw = "".join(taken)
         taken.clear()
-        position += bool(row)
+        position += bool(row) and rows.line_num > header_lines
         if row and position in payloads:
             values = list(orjson.loads(payloads[position]).values())
             cells = [cell if values[place] else "" for place, cell in enumerate(row)]

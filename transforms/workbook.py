@@ -142,7 +142,7 @@ def _rows(sheet: Any, decimal_mark: str) -> Iterator[list[str]]:
             continue
         yield from [[]] * empty
         empty = 0
-        width = width or len(texts)  # the header's
+        width = max(width, len(texts))  # the header's, from its line on
         yield texts + [""] * (width - len(texts))
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
+import openpyxl
+import pytest
 from pyarrow import parquet
 
 from panpan.settings import Settings
 from transforms.intake import RAW_IDS_PER_DOCUMENT
+from transforms.lineage import _counted_lines
 from transforms.run import run
+from transforms.trace import trace
 
 Deliver = Callable[..., int]
 Ask = Callable[..., list[tuple[Any, ...]]]
@@ -117,6 +124,48 @@ def test_a_raw_id_names_its_document_and_place_and_the_payload_is_as_received(
     assert records[0][2]["Notes"] == 'a "b" \\ c\nd\te'
     assert set(records[0][2]) == set(HEADER.strip().split(","))
     assert ask("select note from core.sale_lines order by raw_id limit 1") == [('a "b" \\ c\nd\te',)]
+
+
+TITLED = 'Till 3\n\n"all shifts,\nNorth"\n' + HEADER
+EARLIER, LATER = FIRST.removeprefix(HEADER), SECOND.removeprefix(HEADER).replace("R1", "R3")
+
+
+def workbook(*rows: str) -> bytes:
+    """A workbook whose rows hold these cells, as texts."""
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row.split(","))
+    packed = io.BytesIO()
+    book.save(packed)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        pytest.param(HEADER + LATER, 2, id="a line each"),
+        pytest.param("Till 3\n" + HEADER + LATER, 3, id="a title above"),
+        pytest.param(HEADER + "\n\n" + LATER, 4, id="empty lines between"),
+        pytest.param(HEADER + "," * 12 + "\n" + LATER, 3, id="a row without anything between"),
+        pytest.param(TITLED + EARLIER + LATER, 10, id="titles and cells of several lines"),
+        pytest.param(gzip.compress((TITLED + EARLIER + LATER).encode()), 10, id="gzip"),
+        pytest.param(b"\xff\xfe" + (TITLED + EARLIER + "\n" + LATER).encode("utf-16-le"), 11, id="UTF-16"),
+        pytest.param(workbook("Till 3", "", HEADER.strip(), LATER.strip()), 4, id="a workbook"),
+    ],
+)
+def test_a_record_leads_to_its_line(warehouse: Settings, deliver: Deliver, content: bytes | str, line: int) -> None:
+    deliver("pos", content)
+    assert run(warehouse).refusals == []
+
+    (record,) = trace(warehouse, "sale:pos/R3", date(2026, 6, 11)).records
+
+    assert record["line"] == line
+
+
+def test_cells_of_several_lines_are_counted_by_the_contracts_delimiter() -> None:
+    text = io.StringIO('day;note;amount\n1;"a\nb";2\n3;c;4\n', newline="")
+
+    assert _counted_lines(text, ";", 1, [2, 1]) == [4, 2]
 
 
 def test_sums_of_the_cited_records_equal_the_mart_to_the_cent(warehouse: Settings, deliver: Deliver, ask: Ask) -> None:

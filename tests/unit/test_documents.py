@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from panpan.errors import DocumentRefused
 from transforms.contract import Contract, Drift
-from transforms.documents import POSITION, Chunk, flatten, open_document
+from transforms.documents import HEADER_ROWS, POSITION, Chunk, flatten, open_document
 
 HEADER = "Receipt,Day,Item,Price,Note"
 ROWS = (
@@ -212,6 +212,37 @@ def test_a_header_over_two_lines_is_read_whole() -> None:
     assert unknown == ["Note\nof till"]
     assert found[0].positions == [1, 2, 3]
     assert json.loads(found[0].payloads[0])["Note\nof till"] == "hot"
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        pytest.param("Till 3\n", id="a title"),
+        pytest.param('"Till 3, ""North"",\nall shifts"\n\n2026-07-01 to 2026-07-02\n\n', id="quoted, over two lines"),
+        pytest.param("Till 3,,,,\n,,,,\nfrom,2026-07-01,to,2026-07-02,\n", id="filled up with cells"),
+        pytest.param("\n" * (HEADER_ROWS - 1), id="as many lines as are looked at"),
+    ],
+)
+def test_what_stands_above_the_header_moves_no_record(above: str) -> None:
+    for content in (above + FILE, b"\xff\xfe" + (above + FILE).encode("utf-16-le")):
+        found, _ = read(content)
+
+        assert found[0].positions == [1, 2, 3]
+        assert records(content) == records(FILE)
+
+
+def test_a_header_too_far_down_is_none() -> None:
+    assert "is of no layout" in refusal("Till 3\n" * HEADER_ROWS + FILE)
+
+
+def test_rows_without_anything_are_no_records_and_leave_the_others_their_place() -> None:
+    header, first, *rest = FILE.splitlines(keepends=True)
+
+    (chunk,), _ = read("".join([header, ",,,,\n", first, ",,,,\n", ",,,,\n", *rest, ",,,x,\n", ",,,,\n"]))
+
+    assert chunk.positions == [2, 5, 6, 7]
+    assert list(chunk.frame[POSITION]) == [2, 5, 6, 7]
+    assert [json.loads(payload)["Price"] for payload in chunk.payloads] == ["$4.50", "$3.00", "$2.00", "x"]
 
 
 def test_a_header_named_position_is_a_column_like_any_other() -> None:

@@ -456,7 +456,7 @@ def test_500_columns_are_no_trouble(tmp_path: Path) -> None:
         ("receipt,date\n1,2026-05-30\n".encode("utf-16-le"), "UTF-16"),
         (b"amount\n1.50\n2.50\n", "single column"),
         (b"R1,2026-05-30,1.50\nR2,2026-05-30,2.50\n", "no header"),
-        (b"Sales report\n\nreceipt,date,total\nR1,2026-05-30,1.50\nR2,2026-05-30,2.50\n", "header"),
+        (b"Sales\n" * 31 + b"receipt,date,total\n" + b"R1,2026-05-30,1.50\n" * 40, "begin with its header"),
         (b"\xef\xbb\xbfreceipt,date,total\nR1,2026-05-30,caf\xe9\n", "not utf-8 throughout"),
         (b"member,joined on date\nAda,2026-05-30\nBob,2026-05-31\n", "neither amounts nor products"),
         (b"receipt,item,total\nR1,Bread,1.50\nR2,Tea,2.50\n", "date"),
@@ -472,6 +472,23 @@ def test_what_is_no_table_of_sales_is_refused_with_a_sentence(tmp_path: Path, co
 
     assert word in f"{refusal.value.message} {refusal.value.explained_cause()}"
     assert refusal.value.next
+
+
+@pytest.mark.parametrize("titles", ["Sales report\n\n2026-05-30\n", "Sales report,,,\n,,,\nfrom,2026-05-30,,\n"])
+def test_titles_empty_rows_and_totals_hide_neither_header_nor_receipts(tmp_path: Path, titles: str) -> None:
+    lines = ["R1,2026-05-30,Bread,1.50", "R1,2026-05-30,Tea,2.50", "R2,2026-05-31,Bread,1.50"]
+    table = sheet("receipt,date,item,total", [*lines, *[",,,"] * 5, "Total,,,5.50"])
+
+    titled, plain = (
+        propose(written(tmp_path, text, name=name), "shop")
+        for name, text in (("export.csv", titles + table), ("plain.csv", sheet("receipt,date,item,total", lines)))
+    )
+
+    assert contract_of(titled).entities[0].recognised_by == contract_of(plain).entities[0].recognised_by
+    assert contract_of(titled).entities[0].columns["receipt_number"].received == ["receipt"]
+    assert next(d.evidence for d in titled.decisions if d.about == "header").endswith(
+        "; ".join(" ".join(line.replace(",", " ").split()) for line in titles.splitlines() if line.strip(","))
+    )
 
 
 def test_rows_of_another_length_are_told(tmp_path: Path) -> None:

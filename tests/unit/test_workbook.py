@@ -70,6 +70,12 @@ def test_rows_keep_their_lines_and_empty_ones_at_the_end_are_none() -> None:
     assert text_of(packed([["a", "b"], [], [1, 2], [None, None], []])) == "\ufeffa,b\n\n1,2\n"
 
 
+def test_titles_above_the_header_are_lines_and_do_not_narrow_the_rows() -> None:
+    rows = [["Till 3"], [], ["a", "b", "c"], [1, 2, None], [3]]
+
+    assert text_of(packed(rows)) == "\ufeffTill 3\n\na,b,c\n1,2,\n3,,\n"
+
+
 def test_a_hidden_or_empty_sheet_is_none() -> None:
     assert text_of(packed([], [["a"], [1]], [["b"], [2]], Sheet_3="hidden")) == "\ufeffa\n1\n"
 

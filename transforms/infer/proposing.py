@@ -72,6 +72,9 @@ def _tell_file(table: ReceivedTable, draft: Draft) -> None:
         f"it divides the header and the rows into {width} cells each",
         "proven",
     )
+    if table.titles:
+        evidence = f"{counted(len(table.titles), 'line')} above it name no columns: {'; '.join(table.titles)[:120]}"
+        draft.decide("header", ", ".join(table.bare_header)[:60], evidence, "proven")
     if table.sampled:
         draft.decide(
             "sample",

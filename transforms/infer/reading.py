@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from panpan.errors import ContractError, DocumentRefused
+from transforms.documents import HEADER_ROWS
 from transforms.infer.columns import Column
 from transforms.workbook import as_csv, is_workbook
 
@@ -54,7 +56,11 @@ SIGNATURES = (
 
 @dataclass(frozen=True)
 class ReceivedTable:
-    """The columns of a file, all of one length, under the names ingest gives them, and how it is written."""
+    """
+    The columns of a file, all of one length, under the names ingest gives them, and how it is written.
+
+    titles: what stands above the header, a text per line.
+    """
 
     columns: list[Column]
     row_count: int
@@ -66,6 +72,7 @@ class ReceivedTable:
     line_end: str
     other_length_rows: int
     bare_header: list[str]
+    titles: list[str]
 
 
 def read_table(path: Path) -> ReceivedTable:
@@ -82,8 +89,9 @@ def read_table(path: Path) -> ReceivedTable:
             next="save it again as UTF-8",
         ) from None
     head = text[:LOOK_BYTES]
-    delimiter, names = _layout_of(head, path)
-    rows, skipped = _parse(text, delimiter, unique_names(names), path)
+    layout = _layout_of(head, path)
+    names = layout.header
+    rows, skipped = _parse(text, layout, path)
     if not rows.num_rows:
         raise ContractError(
             f"{path.name} has a header and no rows",
@@ -97,10 +105,11 @@ def read_table(path: Path) -> ReceivedTable:
         encoding=encoding,
         has_bom=bool(bom),
         odd_text=_word_outside_ascii(text),
-        delimiter=delimiter,
+        delimiter=layout.delimiter,
         line_end=next((name for mark, name in LINE_ENDS if mark in head), "LF"),
         other_length_rows=skipped,
         bare_header=names,
+        titles=layout.titles,
     )
 
 
@@ -237,38 +246,58 @@ def _word_outside_ascii(text: str) -> str:
 # --- rows --------------------------------------------------------------------------------------------------
 
 
-def _layout_of(head: str, path: Path) -> tuple[str, list[str]]:
-    """The delimiter under which the header has as many cells as most rows, and the header's names."""
-    found: list[tuple[int, str, list[str]]] = []
+@dataclass(frozen=True)
+class _Layout:
+    """How the rows are divided, the header's names, the line it ends on, and the titles above it."""
+
+    delimiter: str
+    header: list[str]
+    line: int
+    titles: list[str]
+
+
+def _layout_of(head: str, path: Path) -> _Layout:
+    """The delimiter under which the header has as many cells as most rows."""
+    found: list[_Layout] = []
     for delimiter in DELIMITERS:
         rows = _first_rows(head, delimiter)
-        width, agreeing = _usual_width(rows)
-        if width > 1 and len(rows[0]) == width and agreeing >= 0.8:
-            found.append((width, delimiter, rows[0]))
+        width, _ = _usual_width(rows)
+        place = next((i for i, (_, row) in enumerate(rows[:HEADER_ROWS]) if not _is_title(row, width)), 0)
+        (line, header), (_, agreeing) = rows[place], _usual_width(rows[place:])
+        if width > 1 and len(header) == width and agreeing >= 0.8:
+            titles = [" ".join(" ".join(row).split()) for _, row in rows[:place]]
+            found.append(_Layout(delimiter, header, line, [title for title in titles if title]))
     if not found:
         raise _no_layout(head, path)
-    _, delimiter, names = max(found, key=lambda option: option[0])
-    _refuse_missing_header(names, path)
-    return delimiter, names
+    layout = max(found, key=lambda option: len(option.header))
+    _refuse_missing_header(layout.header, path)
+    return layout
 
 
-def _first_rows(head: str, delimiter: str) -> list[list[str]]:
+def _is_title(row: list[str], width: int) -> bool:
+    """Whether a row names no columns: a heading, a period, or nothing, with or without empty cells behind it."""
+    filled = sum(1 for cell in row if cell.strip())
+    return len(row) != width or filled <= min(2, width // 2)
+
+
+def _first_rows(head: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """The first rows, each with the line it ends on."""
     reader = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter)
     rows = []
     try:
         for row in reader:
             if row:
-                rows.append(row)
+                rows.append((reader.line_num, row))
             if len(rows) >= LOOK_ROWS:
                 return rows
     except csv.Error:
-        return rows or [[]]
+        return rows or [(1, [])]
     whole = len(head) < LOOK_BYTES or len(rows) < 2
-    return (rows if whole else rows[:-1]) or [[]]
+    return (rows if whole else rows[:-1]) or [(1, [])]
 
 
-def _usual_width(rows: list[list[str]]) -> tuple[int, float]:
-    width, count = Counter(len(row) for row in rows).most_common(1)[0]
+def _usual_width(rows: list[tuple[int, list[str]]]) -> tuple[int, float]:
+    width, count = Counter(len(row) for _, row in rows).most_common(1)[0]
     return width, count / len(rows)
 
 
@@ -277,10 +306,10 @@ def _no_layout(head: str, path: Path) -> ContractError:
         rows = _first_rows(head, delimiter)
         width, agreeing = _usual_width(rows)
         if width > 1 and agreeing > 0.5:
-            line = next(i for i, row in enumerate(rows, start=1) if len(row) == width)
+            line = next(line for line, row in rows if len(row) == width)
             return ContractError(
                 f"{path.name} does not begin with its header",
-                cause=f"its first line has {len(rows[0])} cell(s), most lines have {width}",
+                cause=f"its first line has {len(rows[0][1])} cell(s), most lines have {width}",
                 next=f"delete what stands before line {line}",
             )
     first = head.splitlines()[0][:60] if head.strip() else ""
@@ -301,7 +330,9 @@ def _refuse_missing_header(names: list[str], path: Path) -> None:
         )
 
 
-def _parse(text: str, delimiter: str, names: list[str], path: Path) -> tuple[pa.Table, int]:
+def _parse(text: str, layout: _Layout, path: Path) -> tuple[pa.Table, int]:
+    """The rows below the header that hold anything, and how many have another number of cells."""
+    names = unique_names(layout.header)
     skipped = 0
 
     def skip(_row: object) -> str:
@@ -314,10 +345,10 @@ def _parse(text: str, delimiter: str, names: list[str], path: Path) -> tuple[pa.
         table = arrow_csv.read_csv(
             pa.BufferReader(data),
             read_options=arrow_csv.ReadOptions(
-                column_names=names, skip_rows_after_names=1, block_size=max(2**20, min(len(data), 64 * 2**20))
+                column_names=names, skip_rows=layout.line, block_size=max(2**20, min(len(data), 64 * 2**20))
             ),
             parse_options=arrow_csv.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip
+                delimiter=layout.delimiter, newlines_in_values=True, invalid_row_handler=skip
             ),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.dictionary(pa.int32(), pa.string())),
@@ -331,7 +362,18 @@ def _parse(text: str, delimiter: str, names: list[str], path: Path) -> tuple[pa.
             cause=str(error).splitlines()[0][:160],
             next="look for a quotation mark that is never closed",
         ) from None
-    return table.unify_dictionaries().combine_chunks(), skipped
+    return _filled_rows(table.unify_dictionaries().combine_chunks()), skipped
+
+
+def _filled_rows(table: pa.Table) -> pa.Table:
+    """Without the rows that have nothing in any cell, as ingest passes over them."""
+    empty = np.ones(table.num_rows, dtype=bool)
+    for column in table.columns:
+        for values in column.chunks:
+            empty &= values.indices.to_numpy() == values.dictionary.index("").as_py()
+        if not empty.any():
+            return table
+    return table.filter(pa.array(~empty))
 
 
 def _columns_of(table: pa.Table) -> list[Column]:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from transforms.infer.board import Board
 from transforms.infer.clock import Clock
-from transforms.infer.columns import Column
+from transforms.infer.columns import Column, Mask
 from transforms.infer.decisions import Draft, DraftValue
 from transforms.infer.meanings import CUSTOMER, RECEIPT
 from transforms.infer.naming import Candidate, words_of
@@ -62,7 +62,8 @@ def varied_share(keys: Keys, count: int, values: npt.NDArray[np.int64]) -> float
 def find_receipt(board: Board, clock: Clock, draft: Draft) -> ReceiptKey:
     """Take the columns that name a receipt; the last resort is all that makes rows unique."""
     index = _tell_index_columns(board, draft)
-    options = [c for c in board.candidates(RECEIPT) if _could_name_receipts(c.column) and c.column not in index]
+    dated = clock.row_moments.notna().to_numpy()
+    options = [c for c in board.candidates(RECEIPT) if _could_name_receipts(c.column, dated) and c.column not in index]
     for option in options:
         found = _with_what_it_needs(option, board, clock, draft)
         if found:
@@ -78,12 +79,14 @@ def _write(key: ReceiptKey, draft: Draft) -> ReceiptKey:
     return key
 
 
-def _could_name_receipts(column: Column) -> bool:
+def _could_name_receipts(column: Column, dated: Mask) -> bool:
+    """By its values, and as rows with a date have it: a row of totals has neither."""
     has_date = column.date_share + column.moment_share + column.time_share > 0.5 and column.number_share < 1
     has_digits = column.share(lambda text: any(sign.isdigit() for sign in text))
     fractions = column.share(lambda text: "." in text and text.split(".")[-1].strip("0") != "")
     has_numbers = fractions > 0.5 and column.number_share > 0.8
-    return column.filled_share > 0.9 and has_digits > 0.5 and not has_date and not has_numbers
+    filled = bool(dated.any()) and column.present_rows[dated].mean() > 0.9
+    return filled and has_digits > 0.5 and not has_date and not has_numbers
 
 
 def _tell_index_columns(board: Board, draft: Draft) -> list[Column]:
