@@ -491,6 +491,34 @@ def test_titles_empty_rows_and_totals_hide_neither_header_nor_receipts(tmp_path:
     )
 
 
+def test_a_short_report_in_spanish_is_read_whole(tmp_path: Path) -> None:
+    lines = [
+        "Informe de ventas;;;;;",
+        "Desde:;01/10/2026;Hasta:;13/10/2026;;",
+        "",
+        "Fecha;Hora;Nº ticket;Artículo;Uds;Importe",
+        "01/10/2026;09:05;1001;Croissant;2;3,70 €",
+        "01/10/2026;09:05;1001;Café con leche;1;1,50 €",
+        "02/10/2026;10:31;1003;Barra de pan;-1;-1,70 €",
+        "13/10/2026;11:15;1004;Croissant;3;1.005,55 €",
+        ";;;;;",
+        "TOTAL;;;;5;1.009,05 €",
+    ]
+
+    entity = contract_of(propose(written(tmp_path, "\r\n".join([*lines, ""]), "cp1252"), "shop")).entities[0]
+
+    assert {name: value.received for name, value in entity.columns.items()} == {
+        "receipt_number": ["Nº ticket"],
+        "sold_on": ["Fecha"],
+        "sold_time": ["Hora"],
+        "product_key": ["Artículo"],
+        "product_name": ["Artículo"],
+        "quantity": ["Uds"],
+        "net_amount": ["Importe"],
+    }
+    assert (entity.decimal_mark, entity.refunds, entity.encodings) == (",", "negative_quantity", ["cp1252"])
+
+
 def test_rows_of_another_length_are_told(tmp_path: Path) -> None:
     lines = [*(f"R{i},2026-05-30,Bread,1.50" for i in range(30)), "R31,2026-05-30,Bread"]
 

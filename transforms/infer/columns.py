@@ -6,6 +6,7 @@ Comes in: codes and distinct texts from the reader. Shares are over distinct tex
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,6 +50,9 @@ MISSING_WORDS = frozenset(
         "SCONOSCIUTO",
     ]
 )
+
+
+TOTAL = re.compile(r"(grand |sub)?total(s|e|es)?( general)?|suma|sum|somme|summe|gesamt", re.IGNORECASE)
 
 
 @dataclass(eq=False)
@@ -114,8 +118,9 @@ class Column:
 
     @cached_property
     def sample(self) -> list[str]:
-        """Up to SAMPLE distinct values, evenly spread."""
-        return self.values[:: max(1, len(self.values) // SAMPLE)]
+        """Up to SAMPLE distinct values, evenly spread; the word before a total tells nothing of a column."""
+        sample = self.values[:: max(1, len(self.values) // SAMPLE)]
+        return [value for value in sample if TOTAL.fullmatch(value) is None] or sample
 
     def share(self, holds: Callable[[str], bool]) -> float:
         """Share of the sample for which something holds; 0 when the column is empty."""

@@ -276,8 +276,8 @@ def _layout_of(head: str, path: Path) -> _Layout:
 
 def _is_title(row: list[str], width: int) -> bool:
     """Whether a row names no columns: a heading, a period, or nothing, with or without empty cells behind it."""
-    filled = sum(1 for cell in row if cell.strip())
-    return len(row) != width or filled <= min(2, width // 2)
+    filled = [cell for cell in row if cell.strip()]
+    return len(row) != width or len(filled) <= min(2, width // 2) or bool(len(filled) < width and _values(filled))
 
 
 def _first_rows(head: str, delimiter: str) -> list[tuple[int, list[str]]]:
@@ -321,13 +321,18 @@ def _no_layout(head: str, path: Path) -> ContractError:
 
 
 def _refuse_missing_header(names: list[str], path: Path) -> None:
-    values = [name for name in names if re.fullmatch(r"[-+(]?[$€£]?\s*\d[\d.,:/\- ]*\)?", name.strip())]
-    if len(values) >= max(1, 0.3 * len(names)):
+    if values := _values(names):
         raise ContractError(
             f"{path.name} has no header",
             cause=f"its first line already holds values such as {values[0]!r}; columns are read by name",
             next="add a first line with the columns' names",
         )
+
+
+def _values(names: list[str]) -> list[str]:
+    """The dates and amounts among a row's cells where they are so many that they name no columns."""
+    values = [name for name in names if re.fullmatch(r"[-+(]?[$€£]?\s*\d[\d.,:/\- ]*\)?", name.strip())]
+    return values if len(values) >= max(1, 0.3 * len(names)) else []
 
 
 def _parse(text: str, layout: _Layout, path: Path) -> tuple[pa.Table, int]:
