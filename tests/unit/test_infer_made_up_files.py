@@ -347,6 +347,31 @@ def test_a_row_of_totals_at_the_end_is_told_and_in_no_sum(tmp_path: Path, start:
     assert not any("amounts still count" in decision.evidence for decision in proposal.decisions)
 
 
+def with_totals_of_days(amount: str) -> str:
+    lines = []
+    for day in range(1, 5):
+        lines += [f"R{day}{n};{day:02d}.05.2026;{ITEMS[n]};1;1,50" for n in range(4)]
+        lines.append(f";{day:02d}.05.2026;Total del día;4;{amount}")
+    return sheet("Bon;Datum;Artikel;Menge;Summe", lines)
+
+
+def test_totals_of_days_are_told_and_rejected(tmp_path: Path) -> None:
+    proposal = propose(written(tmp_path, with_totals_of_days("6,00")), "totals")
+
+    [told] = [decision for decision in proposal.decisions if decision.choice == "rows of totals"]
+    assert "'Total del día' on 4 rows" in told.evidence
+    columns = contract_of(proposal).entities[0].columns
+    assert all(columns[name].missing == ["Total del día"] for name in ("product_key", "product_name"))
+    assert columns["product_key"].required
+
+
+def test_a_product_called_total_is_sold(tmp_path: Path) -> None:
+    proposal = propose(written(tmp_path, with_totals_of_days("2,00")), "totals")
+
+    assert not any(decision.choice == "rows of totals" for decision in proposal.decisions)
+    assert contract_of(proposal).entities[0].columns["product_key"].missing == []
+
+
 # --- refunds and discounts ---------------------------------------------------------------------------------
 
 

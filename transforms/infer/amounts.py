@@ -6,6 +6,7 @@ Comes in: the board with receipts found. Goes out: typed columns and settings of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -24,6 +25,7 @@ from transforms.infer.receipts import Keys, ReceiptKey, varied_share
 
 CENT = 0.0101
 PROVEN = 0.98
+SUBTOTAL = re.compile(r"\W*(sub)?(total|suma|somme|summe|gesamt)", re.IGNORECASE)
 MOST_MAPPED = 300
 FEWEST_RECEIPTS = 5
 ASSUMED_CURRENCY = "EUR"
@@ -495,6 +497,20 @@ def _tell_totals(money: Money) -> None:
             " rejected when the file is loaded and counts nowhere, which is right"
         )
         money.draft.decide("rows", "a row of totals", evidence, "proven")
+
+
+def words_of_subtotals(money: Money, words: Column) -> list[str]:
+    """The words of a column that stand on rows with a date which add up the rows above them, a day's total say."""
+    net = money.board.taken.get("net_amount")
+    named = [text for text in words.values if SUBTOTAL.match(text)]
+    if net is None or not named:
+        return []
+    numbers = np.nan_to_num(money.writing.numbers(net))
+    is_total = money.dated & np.isin(np.array(words.stripped, dtype=object)[words.codes], named)
+    rows = np.flatnonzero(is_total)
+    above = np.diff(np.cumsum(np.where(is_total | ~money.dated, 0.0, numbers))[rows], prepend=0.0)
+    adds_up = np.abs(above - numbers[rows]) <= CENT
+    return named if len(rows) and adds_up.mean() >= PROVEN else []
 
 
 def _tax_is_on_top(money: Money, net: Floats, times: Floats | None, agrees: float | None) -> bool:

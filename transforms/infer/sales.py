@@ -9,7 +9,7 @@ from __future__ import annotations
 from zoneinfo import available_timezones
 
 from panpan.errors import ContractError
-from transforms.infer.amounts import Mask, Money, choose_amounts, decide_currency, decide_writing
+from transforms.infer.amounts import Mask, Money, choose_amounts, decide_currency, decide_writing, words_of_subtotals
 from transforms.infer.board import Board, Fits
 from transforms.infer.clock import decide_zone, find_clock
 from transforms.infer.columns import Column
@@ -146,16 +146,23 @@ def _write_product(money: Money) -> None:
         draft.columns["product_name"] = DraftValue(default=UNKNOWN_NAME)
         draft.decide("product_key", "none", "no column names products, so all lines are of one unknown item", "warning")
         return
-    known_amounts = "unknown_amounts" not in draft.entity
+    subtotals = words_of_subtotals(money, shown)
+    known_amounts = "unknown_amounts" not in draft.entity and not subtotals
     whole = key.filled_share == 1.0 or not known_amounts
     draft.columns["product_key"] = DraftValue(
-        key.name, required=whole, fold=number is None, default=None if whole else UNKNOWN_KEY
+        key.name, missing=[*subtotals], required=whole, fold=number is None, default=None if whole else UNKNOWN_KEY
     )
     draft.columns["product_name"] = DraftValue(
-        shown.name, required=shown.filled_share == 1.0 or not known_amounts,
+        shown.name, missing=[*subtotals], required=shown.filled_share == 1.0 or not known_amounts,
         default=None if shown.filled_share == 1.0 or not known_amounts else UNKNOWN_NAME,
     )  # fmt: skip
     _tell_product(draft, key, number is None, board.taken.get("variation"), money.dated)
+    for words in subtotals:
+        evidence = (
+            f"{shown.name} is {words!r} on {counted(shown.value_counts[words], 'row')} which add up those above; they"
+            " are rejected when the file is loaded and count nowhere, which is right"
+        )
+        draft.decide("rows", "rows of totals", evidence, "proven")
 
 
 def _tell_product(draft: Draft, key: Column, is_name: bool, variation: Column | None, dated: Mask) -> None:
