@@ -122,13 +122,18 @@ def _audit_entity(connection: PgConnection, settings: Settings, contract: Contra
             ),
             leads_nowhere=count(
                 """
-                select count(*) from {raw} as record
-                where {of_source}
-                and not exists (select from formatted where formatted.raw_id = record.raw_id)
-                and not exists (
-                    select from ops.rejects as reject
-                    where reject.raw_id = record.raw_id and reject.source = %(source)s and reject.resolved_at is null
+                with nowhere as materialized (
+                    select record.payload from {raw} as record
+                    where {of_source}
+                    and not exists (select from formatted where formatted.raw_id = record.raw_id)
+                    and not exists (
+                        select from ops.rejects as reject
+                        where reject.raw_id = record.raw_id and reject.source = %(source)s
+                        and reject.resolved_at is null
+                    )
                 )
+                select count(*) from nowhere  -- rows without anything were records once, and lead nowhere
+                where exists (select from jsonb_each_text(nowhere.payload) where value <> '')
                 """
             ),
             missing_in_core=count("select count(*) from formatted where not exists ({in_core})"),

@@ -144,15 +144,16 @@ def _take_document(
         opened = open_document(stream, contract, document.entity, settings.batch_rows)
         entity = opened.entity
         taken.unknown_columns = sorted({*taken.unknown_columns, *opened.unknown_columns})
-        is_new = not _is_split(connection, document, contract, entity)
+        known = _split_before(connection, document, contract, entity)
+        taken.records += known
         with copying_aside() as later, closing(opened.chunks) as chunks:
             for chunk, formatted in format_chunks(chunks, entity):
-                if is_new:
+                if not known:
                     later(partial(_copy_raw, connection, chunk, document, load, contract, entity))
+                    taken.records += len(chunk.positions)
                 rows = _with_lineage(formatted.rows, document, load)
                 later(partial(_stage, connection, rows, formatted, chunk, document, load, entity))
                 write_parquet(entity, rows)
-                taken.records += len(chunk.positions)
                 taken.rows += rows.num_rows
                 taken.rejects += len(formatted.rejects)
                 taken.see_newest(rows)
@@ -206,17 +207,17 @@ def raw_id(document: Document, position: int) -> int:
     return document.document_id * RAW_IDS_PER_DOCUMENT + position
 
 
-def _is_split(connection: PgConnection, document: Document, contract: Contract, entity: Entity) -> bool:
-    """Whether the document's records are in raw already (a replay); records of a document are there all or none."""
+def _split_before(connection: PgConnection, document: Document, contract: Contract, entity: Entity) -> int:
+    """How many of the document's records are in raw already (a replay): all that it was split into, or none."""
     with connection.cursor() as cursor:
         cursor.execute(
-            sql.SQL("select exists (select from {} where raw_id between %s and %s)").format(
+            sql.SQL("select count(*) from {} where raw_id between %s and %s").format(
                 _raw_table(contract, entity.entity)
             ),
             (raw_id(document, 1), raw_id(document, RAW_IDS_PER_DOCUMENT - 1)),
         )
-        [(is_there,)] = cursor.fetchall()
-        return bool(is_there)
+        [(count,)] = cursor.fetchall()
+        return int(count)
 
 
 def _copy_raw(

@@ -6,16 +6,22 @@ import gzip
 import io
 import json
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import openpyxl
 import pytest
 from pyarrow import parquet
 
+from db.connection import connect
 from panpan.settings import Settings
+from transforms import documents
+from transforms.audit import audit
+from transforms.contract import load_contracts
 from transforms.intake import RAW_IDS_PER_DOCUMENT
 from transforms.lineage import _counted_lines
+from transforms.quality import received
+from transforms.rejects import receive_again
 from transforms.run import run
 from transforms.trace import trace
 
@@ -160,6 +166,28 @@ def test_a_record_leads_to_its_line(warehouse: Settings, deliver: Deliver, conte
     (record,) = trace(warehouse, "sale:pos/R3", date(2026, 6, 11)).records
 
     assert record["line"] == line
+
+
+def test_rows_without_anything_that_were_records_once_are_no_fault(
+    warehouse: Settings, deliver: Deliver, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(documents, "_filled_rows", lambda *_: None)
+        deliver("pos", HEADER + "," * 12 + "\n" + LATER)
+        run(warehouse)
+    assert ask("select count(*) from ops.rejects where resolved_at is null") == [(1,)]
+
+    for _ in range(2):  # as they are, and when the load was read again
+        now = {"now": datetime.now(UTC) + timedelta(minutes=1)}
+        with connect(warehouse, "transformer") as connection:
+            for check in received.FUNCTIONS.values():
+                assert list(check(connection, load_contracts(), now)) == []
+        assert all(found.is_whole for found in audit(warehouse))
+        receive_again(warehouse, "pos")
+        run(warehouse)
+
+    assert ask("select count(*) from ops.rejects where resolved_at is null") == [(0,)]
+    assert ask("select record_count, row_count from ops.loads") == [(2, 1)]
 
 
 def test_cells_of_several_lines_are_counted_by_the_contracts_delimiter() -> None:

@@ -84,7 +84,7 @@ def records_are_as_received(
                 (document_id * RAW_IDS_PER_DOCUMENT, (document_id + 1) * RAW_IDS_PER_DOCUMENT - 1),
             )
             for raw_id, payload in cursor.fetchall():
-                if said.get(raw_id) != payload:
+                if said.get(raw_id) != payload and any(payload.values()):  # rows without anything were records once
                     yield f"{contract.source} record {raw_id}", "it is not what its document says"
 
 
