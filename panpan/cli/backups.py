@@ -4,7 +4,6 @@ Commands about backups: backups create | list | drill | verify | restore | sabot
 
 from __future__ import annotations
 
-import importlib.metadata
 import secrets
 import shutil
 import signal
@@ -45,6 +44,7 @@ from panpan.local.initialise import HEADING, append_line, given_fields, initiali
 from panpan.local.ports import choose_ports
 from panpan.local.recovery import recover
 from panpan.settings import CHECKOUT, HOME_FILE, PREFIX, Settings, home_folder, load_settings
+from panpan.version import own_version
 from transforms.compiler import Query, compile_query
 from transforms.metrics import load_metrics
 
@@ -109,14 +109,6 @@ def ingredients(settings: Settings) -> creating.Ingredients:
         application_keys=application_keys(settings),
         versions={"panpan": own_version(), "n8n": n8n.version(settings)},
     )
-
-
-def own_version() -> str:
-    """The version of the installed package; a checkout has none."""
-    try:
-        return importlib.metadata.version("panpan")
-    except importlib.metadata.PackageNotFoundError:
-        return "checkout"
 
 
 def application_keys(settings: Settings) -> dict[str, str]:
