@@ -93,12 +93,15 @@ def marts_as_of(
     """
     A connection as role transformer in which pg_temp.remade_<mart> holds each mart as known at a moment.
 
+    All it reads is of one snapshot, so that marts agree with each other also while a run ends.
+
     days: those the caller will look at; marts made day by day hold no others.
     Errors: UsageError for a mart without a past.
     """
     tables = [find_table(f"marts.{name}") for name in marts]
     with connect(settings, "transformer") as connection:
         with connection.cursor() as cursor:
+            cursor.execute("set transaction isolation level repeatable read")
             cursor.execute("select set_config('panpan.as_of', %s, true)", (moment.isoformat(),))
         currencies = {c.source: c.currency_code for c in load_contracts(settings.own_contracts).values()}
         remake_marts(connection, [table.name for table in tables], ASOF_VIEWS, currencies, days)
