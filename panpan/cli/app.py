@@ -44,6 +44,7 @@ CONCERNS = {
     "metrics": ("metrics", "governance", "exports"),
     "pii": ("pii",),
     "changes": ("changes",),
+    "export": ("export",),
     "catalog": ("exports",),
     "forecast": ("forecast",),
     "raw": ("lineage",),
