@@ -1,5 +1,5 @@
 """
-Commands about loading: ingest drop, run, status, backfill.
+Commands about loading: ingest drop, run, status, backfill, late.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from panpan.errors import IngestError, UsageError
 from panpan.ingest import inbox, run
 from panpan.ingest.sources import find_source, sync_source_settings
 from panpan.settings import Settings, load_settings
+from transforms import lateness, periods
 from transforms.contract import load_contracts
 
 NoWait = Annotated[
@@ -26,7 +27,7 @@ NoWait = Annotated[
 
 commands = typer.Typer(
     name="ingest",
-    help="Load sources: drop a file, run a source now, see how sources stand, fetch a window again.",
+    help="Load sources: drop a file, run a source now, fetch a window again, see how sources stand and what came late.",
     no_args_is_help=True,
 )
 
@@ -149,6 +150,95 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     )
     for entry in refused:
         output.talk.print(f"not taken: {entry['path']}: {entry['reason']}", markup=False, highlight=False)
+
+
+@commands.command("late")
+def late(
+    period: Annotated[
+        str, typer.Option("--period", help=f"Business days: {', '.join(periods.WORDS)}, {periods.SPELLED}.")
+    ] = "last-week",
+    source: Annotated[str | None, typer.Option("--source", help="Only receipts of this source.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Say for each source how much of some days' figures came late, and how much was changed afterwards.
+
+    A receipt is late when it became known later than the end of its business day plus the warn_after_hours of its
+    source; the delay is counted from there. Where that had passed before the source was first loaded, receipts are
+    backfilled, not late. What was first known and what changes moved add up to what is known now.
+
+    Example: panpan ingest late --period last-week --source pos
+    """
+    settings = load_settings(home=home)
+    today = periods.business_today(settings)
+    first, last = periods.days_of(period, today)
+    found = lateness.lateness(settings, first, last, today, source)
+    if as_json:
+        output.print_json({"first_day": first, "last_day": last, "sources": [lateness_as_json(each) for each in found]})
+        return
+    output.print_table(
+        f"receipts of {periods.spelled(first, last)}",
+        (
+            "source",
+            "store",
+            "receipts",
+            "backfilled",
+            "late",
+            "% late",
+            "median delay h",
+            "longest delay h",
+            "currency",
+            "late amount",
+            "first known",
+            "moved",
+            "now",
+            "changed",
+        ),
+        [lateness_cells(each, group) for each in found for group in each.groups],
+    )
+    for each in found:
+        output.results.print(each.sentence, markup=False, highlight=False)
+
+
+def lateness_as_json(found: lateness.Source) -> dict[str, Any]:
+    """A source for programs: what is worked out from its counts and amounts is said beside them."""
+    return {
+        **asdict(found),
+        "sentence": found.sentence,
+        "share_late": found.counts.share_late,
+        "groups": [
+            {
+                **asdict(group),
+                "share_late": group.counts.share_late,
+                "moved": group.amounts.moved,
+                "now": group.amounts.now,
+            }
+            for group in found.groups
+        ],
+    }
+
+
+def lateness_cells(found: lateness.Source, group: lateness.Group) -> tuple[Any, ...]:
+    """One row of the table: a source, or one of its stores, in one currency."""
+    counts, amounts = group.counts, group.amounts
+    share = counts.share_late
+    return (
+        found.source,
+        group.store_id or "all",
+        counts.receipts,
+        counts.backfilled,
+        counts.late,
+        None if share is None else round(100 * share, 1),
+        counts.median_delay_hours,
+        counts.longest_delay_hours,
+        group.currency_code,
+        amounts.late,
+        amounts.first_known,
+        amounts.moved,
+        amounts.now,
+        ", ".join(f"{cause} {count} ({amounts.moved_by[cause]})" for cause, count in counts.changed.items()),
+    )
 
 
 def finish(source: str, reports: list[run.LoadReport], as_json: bool) -> None:
