@@ -4520,6 +4520,64 @@ COMMENT ON COLUMN marts.reconciliation.record_count IS 'Records that prove it.';
 
 COMMENT ON COLUMN marts.reconciliation.reconciled_at IS 'When it was compared.';
 
+CREATE TABLE marts.sales_forecast (
+    made_on date NOT NULL,
+    store_id text NOT NULL,
+    currency_code character(3) NOT NULL,
+    business_date date NOT NULL,
+    expected_amount numeric(14,2) NOT NULL,
+    model text NOT NULL,
+    off_by_amount numeric(14,2) NOT NULL,
+    off_by_share numeric(12,4),
+    other_model text NOT NULL,
+    other_off_by_amount numeric(14,2) NOT NULL,
+    other_off_by_share numeric(12,4),
+    tested_days integer NOT NULL,
+    says text NOT NULL,
+    plan_id text NOT NULL,
+    input_hash text NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    CONSTRAINT sales_forecast_amount_is_not_negative_check CHECK ((expected_amount >= (0)::numeric)),
+    CONSTRAINT sales_forecast_day_is_ahead_check CHECK ((business_date > made_on)),
+    CONSTRAINT sales_forecast_error_is_not_negative_check CHECK (((off_by_amount >= (0)::numeric) AND (off_by_share >= (0)::numeric) AND (other_off_by_amount >= (0)::numeric) AND (other_off_by_share >= (0)::numeric))),
+    CONSTRAINT sales_forecast_is_tested_check CHECK ((tested_days > 0)),
+    CONSTRAINT sales_forecast_models_are_known_check CHECK (((model = ANY (ARRAY['seasonal naive'::text, 'exponential smoothing'::text])) AND (other_model = ANY (ARRAY['seasonal naive'::text, 'exponential smoothing'::text])) AND (model <> other_model)))
+);
+
+COMMENT ON TABLE marts.sales_forecast IS 'One row per day it was made on, store, currency and day ahead. What was expected stays when the day has come; only what was made on the newest day is made again when the days before it change.';
+
+COMMENT ON COLUMN marts.sales_forecast.made_on IS 'Last day known when it was made.';
+
+COMMENT ON COLUMN marts.sales_forecast.store_id IS 'Store.';
+
+COMMENT ON COLUMN marts.sales_forecast.currency_code IS 'Currency of the amounts, ISO 4217.';
+
+COMMENT ON COLUMN marts.sales_forecast.business_date IS 'Day it is about, one of the 14 after made_on.';
+
+COMMENT ON COLUMN marts.sales_forecast.expected_amount IS 'Revenue expected; never to be shown without off_by_amount.';
+
+COMMENT ON COLUMN marts.sales_forecast.model IS 'Model by which: the one that was less off in the test. seasonal naive: as on the same weekday a week before.';
+
+COMMENT ON COLUMN marts.sales_forecast.off_by_amount IS 'How far the model was off in the test, as a mean per day (MAE).';
+
+COMMENT ON COLUMN marts.sales_forecast.off_by_share IS 'The same as a share of what was sold on the days of the test (WAPE); null where nothing was.';
+
+COMMENT ON COLUMN marts.sales_forecast.other_model IS 'Model it was tested against.';
+
+COMMENT ON COLUMN marts.sales_forecast.other_off_by_amount IS 'How far the other model was off, per day.';
+
+COMMENT ON COLUMN marts.sales_forecast.other_off_by_share IS 'The same as a share of what was sold.';
+
+COMMENT ON COLUMN marts.sales_forecast.tested_days IS 'Days of the test; each was forecast from days before it alone.';
+
+COMMENT ON COLUMN marts.sales_forecast.says IS 'Why this model, in words.';
+
+COMMENT ON COLUMN marts.sales_forecast.plan_id IS 'Plan of the revenue it was made from: panpan trace plan:ID.';
+
+COMMENT ON COLUMN marts.sales_forecast.input_hash IS 'SHA-256 of that revenue day by day; the same days are not worked out again.';
+
+COMMENT ON COLUMN marts.sales_forecast.made_at IS 'When it was worked out.';
+
 CREATE TABLE marts.sales_funnel (
     month date NOT NULL,
     funnel text NOT NULL,
@@ -6340,6 +6398,9 @@ ALTER TABLE ONLY marts.published_figures
 ALTER TABLE ONLY marts.reconciliation
     ADD CONSTRAINT reconciliation_pkey PRIMARY KEY (metric, comparison, catalogue, currency_code, first_day, last_day, class);
 
+ALTER TABLE ONLY marts.sales_forecast
+    ADD CONSTRAINT sales_forecast_pkey PRIMARY KEY (made_on, store_id, currency_code, business_date);
+
 ALTER TABLE ONLY marts.sales_funnel
     ADD CONSTRAINT sales_funnel_pkey PRIMARY KEY (month, funnel, stage_number);
 
@@ -8146,6 +8207,11 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.reconciliation TO transformer;
 GRANT SELECT ON TABLE marts.reconciliation TO bi;
 GRANT SELECT ON TABLE marts.reconciliation TO auditor;
 GRANT SELECT ON TABLE marts.reconciliation TO web;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.sales_forecast TO transformer;
+GRANT SELECT ON TABLE marts.sales_forecast TO bi;
+GRANT SELECT ON TABLE marts.sales_forecast TO auditor;
+GRANT SELECT ON TABLE marts.sales_forecast TO web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE marts.sales_funnel TO transformer;
 GRANT SELECT ON TABLE marts.sales_funnel TO bi;

@@ -31,6 +31,7 @@ from transforms.metrics import Metric, load_metrics
 from transforms.periods import business_today
 from transforms.quality.watch import check_news
 from transforms.reconcile import refresh as refresh_reconciliations
+from transforms.sales_forecast import refresh_forecast
 
 SOURCES = ("pos", "pos_api", "crm", "inventory")
 AGAIN_SECONDS = 2.0
@@ -79,7 +80,7 @@ def run_demo(settings: Settings, step: Step) -> Demo:
         shortage.send_weekly_report(settings)
     else:
         loads += load_everything(settings, step, seconds)
-    with _timed(seconds, "transform"), step("checks, goals, reconciliations and alerts are made"):
+    with _timed(seconds, "transform"), step("checks, goals, reconciliations, forecasts and alerts are made"):
         follow_run(settings)
     with step("the mails are sent"):
         mails = shortage.deliver(settings)
@@ -148,13 +149,14 @@ def load(settings: Settings, source: str) -> list[run.LoadReport]:
 
 def follow_run(settings: Settings) -> None:
     """
-    Checks, goals, reconciliations and alerts of what has arrived. The worker makes them too, soon after; the demo's
-    figures are read now. A second call changes none of them.
+    Checks, goals, reconciliations, forecasts and alerts of what has arrived. The worker makes them too, soon after; the
+    demo's figures are read now. A second call changes none of them.
     """
     today = business_today(settings)
     check_news(settings)
     refresh_goals(settings, today)
     refresh_reconciliations(settings, today)
+    refresh_forecast(settings, today)
     shortage.judge_now(settings)
 
 

@@ -35,6 +35,7 @@ from transforms.quality.watch import Watch
 from transforms.reconcile import refresh as refresh_reconciliations
 from transforms.retention import anonymise_due
 from transforms.run import discard_unpublished, run
+from transforms.sales_forecast import refresh_forecast
 
 log = logging.getLogger("panpan.worker")
 LISTEN_SECONDS = 5
@@ -42,6 +43,7 @@ GOAL_SECONDS = 3600  # a goal's file may have changed
 DEFINITION_SECONDS = 300
 SCORE_SECONDS = 6 * 3600
 RECONCILE_SECONDS = 3600
+FORECAST_SECONDS = 3600
 RETENTION_SECONDS = 24 * 3600
 CHECK_SECONDS = 900  # silence is noticed though nothing arrives that would wake the transform
 
@@ -68,6 +70,7 @@ class Worker:
             "definitions": (self._note_definitions, DEFINITION_SECONDS),
             "truth": (self._score, SCORE_SECONDS),
             "reconciliation": (self._reconcile, RECONCILE_SECONDS),
+            "forecast": (self._forecast, FORECAST_SECONDS),
         }
         for name, (job, seconds) in jobs.items():
             self._scheduler.add_job(
@@ -179,6 +182,11 @@ class Worker:
         """Where two systems differ, when something new has arrived."""
         if made := refresh_reconciliations(self._settings, business_today(self._settings)):
             log.info("reconciliation: comparisons=%d", made)
+
+    def _forecast(self) -> None:
+        """What the next days may bring, of the stores of which days have come or changed."""
+        if rows := refresh_forecast(self._settings, business_today(self._settings)):
+            log.info("forecast: rows=%d", rows)
 
     def _anonymise(self) -> None:
         """Let those go whose time is over."""

@@ -38,6 +38,7 @@ BY_CODE: dict[str, tuple[str, tuple[str, ...]]] = {
     "core.customer_match_decisions": ("transforms/matching/decisions.py", ()),
     "marts.published_figures": ("transforms/published.py", ("marts.daily_store_sales",)),
     "marts.reconciliation": ("transforms/reconcile.py", ("core.sales", "core.sale_lines", "core.stock_movements")),
+    "marts.sales_forecast": ("transforms/sales_forecast.py", ("metric.revenue",)),
     "marts.alert_heartbeat": ("panpan/alerting/evaluate.py", ()),
 }
 

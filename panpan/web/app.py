@@ -251,7 +251,7 @@ class Pages:
 
     def forecast(self, request: Request) -> Response:
         """What the next days may bring, with its error."""
-        return self._page("forecast.html", cards=forecasts.view(self.settings), query="", here="forecast")
+        return self._page("forecast.html", view=forecasts.view(self.settings), query="", here="forecast")
 
     def catalogue(self, request: Request) -> Response:
         """Where to find which figure."""

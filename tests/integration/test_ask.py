@@ -22,15 +22,16 @@ from psycopg2 import sql
 from starlette.requests import Request
 
 from db.connection import connect
+from metabase.formats import write_money
 from metabase.preview import Preview
 from panpan.ask.answering import Reply, ask
 from panpan.catalogue import entries
 from panpan.governance import graph
 from panpan.settings import CHECKOUT, Settings
 from panpan.web.app import Pages
-from transforms.forecast import forecast_sales
 from transforms.metrics import load_metrics
 from transforms.run import run
+from transforms.sales_forecast import read_outlook, refresh_forecast
 
 TODAY = date(2026, 6, 25)
 FIRST, LAST = date(2025, 4, 1), date(2026, 6, 24)
@@ -394,12 +395,17 @@ def test_flow_shows_a_new_contract_at_once_and_reads_no_dashboard_again(
     assert ">corner</text>" in after
 
 
-def test_forecast_is_shown_with_its_error(business: Settings) -> None:
-    found = forecast_sales(business, TODAY, "centro")
+def test_forecast_is_shown_with_its_error_and_its_receipts(business: Settings) -> None:
+    before = page(business, "/forecast")
+    refresh_forecast(business, TODAY)
+    found = {each.store: each for each in read_outlook(business, TODAY).stores}
     shown = page(business, "/forecast")
 
-    assert [each.store for each in found] == ["centro"]
-    assert (found[0].last_known, found[0].days[0][0]) == (LAST, TODAY)
-    assert len(found[0].errors) == 2
-    assert all(error.mae >= 0 and error.wape is not None for error in found[0].errors)
-    assert shown.count("it was off by") >= 3
+    assert "No forecast is kept yet" in before
+    assert set(found) >= {"centro", "norte", "playa"}
+    assert (found["centro"].made_on, found["centro"].days[0][0]) == (LAST, TODAY)
+    assert all(error.mae >= 0 and error.wape is not None for error in found["centro"].errors)
+    for each in found.values():
+        assert f"it was off by {write_money(each.errors[0].mae, 'EUR')} a day" in shown
+        assert f"/receipts/plan/{each.plan_id}" in shown
+    assert "no day has come of which anything was expected" in shown
