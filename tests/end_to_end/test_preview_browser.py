@@ -27,6 +27,7 @@ from psycopg2.extras import execute_values
 from db.connection import connect
 from panpan.settings import Settings
 from panpan.web.app import build_app
+from transforms.sales_forecast import refresh_forecast
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_ARGUMENTS = [
@@ -76,6 +77,7 @@ def bakery(new_warehouse: Callable[[], AbstractContextManager[Settings]]) -> Ite
     with new_warehouse() as settings:
         with connect(settings, "transformer") as connection:
             fill(connection)
+        refresh_forecast(settings, NEWEST_DAY + timedelta(days=1))
         yield settings
 
 
@@ -359,7 +361,8 @@ PAGES = {
     "sales": ("/dashboards/sales", ".figure, .chart", 9),
     "customers": ("/dashboards/customers", ".figure, .chart", 4),
     "inventory": ("/dashboards/inventory", ".figure, .chart, table", 4),
-    "goals": ("/dashboards/goals", ".chart, table", 4),
+    "goals": ("/dashboards/goals", ".chart, table", 5),
+    "forecast": ("/forecast", ".chart", 4),
     "trust": ("/dashboards/trust", ".figure, table", 7),
     "question": ("/questions/sales_per_store_by_month", ".chart, table", 2),
 }
