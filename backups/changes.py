@@ -24,7 +24,7 @@ from backups.key import BackupKey
 from backups.ledger import Check
 from backups.programs import Said, ending, environment, program
 from backups.sets import NAME, PART, made_at, new_name, require_room
-from backups.stream import decrypted, encrypt, sync_folder
+from backups.stream import decrypted, encrypt, sync_path
 from db.connection import connect
 from panpan.errors import SettingsError, UsageError
 from panpan.settings import Settings, load_settings
@@ -80,7 +80,7 @@ def make_base(settings: Settings, key: BackupKey) -> Base:
         target = part.rename(folder / name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    sync_folder(folder)
+    sync_path(folder)
     _remove_old(settings)
     return Base(target, made_at(name), first_segment)
 

@@ -34,7 +34,7 @@ from backups.globals import read_globals
 from backups.key import BackupKey, make_key
 from backups.ledger import Entry, record
 from backups.manifest import FILE, Dump, Manifest, Stored, write_manifest
-from backups.stream import Written, encrypt, sync_folder
+from backups.stream import Written, encrypt, sync_path
 from db.connection import connect
 from db.migrate import OTHER_DATABASES
 from panpan.errors import DatabaseError, PanpanError
@@ -137,9 +137,9 @@ def _make(settings: Settings, ingredients: Ingredients, name: str, step: Step) -
         sets.require_room(folder, int(room * sets.ROOM_SHARE) + sets.ROOM_BYTES, ingredients.free_bytes)
         manifest = _fill(settings, ingredients, part, name, snapshots, key, step)
         written = write_manifest(part, manifest, key)
-        sync_folder(part)
+        sync_path(part)
         part.rename(folder / name)
-        sync_folder(folder)
+        sync_path(folder)
     return manifest, written
 
 

@@ -31,7 +31,7 @@ from backups.ledger import Check, Entry, checks_as_json, proven_sets, record
 from backups.manifest import FILE, read_manifest
 from backups.sets import NAME, PART
 from backups.sftp import SftpStore
-from backups.stream import CHUNK, sha256_of, sync_folder
+from backups.stream import CHUNK, sha256_of, sync_path
 from panpan.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class FolderStore:
             copy.flush()
             os.fsync(copy.fileno())
         part.replace(target)
-        sync_folder(target.parent)
+        sync_path(target.parent)
 
     def names(self) -> set[str]:
         if not self.folder.is_dir():

@@ -340,7 +340,7 @@ def _csv_chunk(table: pa.Table, first_position: int, entity: Entity) -> Chunk:
     """Rows as records; one without anything in any cell, as spreadsheets append, is none and keeps its place."""
     names = table.column_names
     positions = list(range(first_position, first_position + table.num_rows))
-    if (filled := _filled_rows(table, entity.recognised_by[0])) is not None:
+    if (filled := filled_rows(table)) is not None:
         table = table.filter(filled)
         positions = list(compress(positions, filled.to_pylist()))
     id_columns = [table[name] for name in entity.record_id if name in names]
@@ -352,14 +352,14 @@ def _csv_chunk(table: pa.Table, first_position: int, entity: Entity) -> Chunk:
     return Chunk(positions, json_objects(table).to_pylist(), record_ids, frame)
 
 
-def _filled_rows(table: pa.Table, telling: str) -> pa.ChunkedArray | None:
-    """Which rows hold anything; None where all do, which one telling column mostly shows."""
-    if not pc.any(pc.equal(table[telling], "")).as_py():
-        return None
-    filled = pc.not_equal(table[telling], "")
-    for name in table.column_names:
-        filled = pc.or_(filled, pc.not_equal(table[name], ""))
-    return filled
+def filled_rows(table: pa.Table) -> pa.ChunkedArray | None:
+    """Which rows of texts hold anything; None where all do, which the first column mostly shows."""
+    empty: Any = pa.scalar(True)
+    for column in table.columns:
+        empty = pc.and_(pc.equal(column, ""), empty)
+        if not pc.any(empty).as_py():
+            return None
+    return pc.invert(empty)
 
 
 def json_objects(table: pa.Table) -> pa.ChunkedArray:

@@ -7,8 +7,6 @@ or not there at all; later what in it is not as it was written, and what the dat
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +20,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as PgConnection  # the driver's own name is too plain
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from backups.stream import sha256_of, sync_path
 from db.connection import connect
 from panpan.errors import CheckFailed, UsageError
 from panpan.governance.graph import Graph, load_graph, upstream
@@ -201,7 +200,7 @@ def export(
             left_out=[LeftOut(table=each.table, reason=NO_PAST) for each in chosen if each not in tables],
         )
         (part / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return Export(target, manifest, _sha256(target / MANIFEST))
+    return Export(target, manifest, sha256_of(target / MANIFEST))
 
 
 def _free(folder: Path) -> Path:
@@ -290,7 +289,7 @@ def _written(described: Description, file: Path, rows: int, newest_load: Load | 
         keys=list(described.keys),
         rows=rows,
         columns=[ExportedColumn(**vars(column)) for column in described.columns],
-        sha256=_sha256(file),
+        sha256=sha256_of(file),
         bytes=file.stat().st_size,
         newest_load=newest_load,
         metrics=[
@@ -309,26 +308,12 @@ def _becoming(target: Path) -> Iterator[Path]:
     try:
         yield part
         for each in (*part.iterdir(), part):
-            _settle(each)
+            sync_path(each)
         part.rename(target)  # refused where something came into the target meanwhile
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-    _settle(target.parent)
-
-
-def _settle(path: Path) -> None:
-    """Make a file, or the names in a folder, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    sync_path(target.parent)
 
 
 # --- looked at again -----------------------------------------------------------------------------------------------
@@ -343,7 +328,7 @@ def read_export(folder: Path) -> Export:
         manifest = Manifest.model_validate_json(file.read_bytes())
     except ValidationError as error:
         raise CheckFailed(f"{file} can't be read", cause=str(error)) from error
-    return Export(folder, manifest, _sha256(file))
+    return Export(folder, manifest, sha256_of(file))
 
 
 def findings(taken: Export) -> list[Finding]:
@@ -360,7 +345,7 @@ def _fault(folder: Path, written: ExportedFile) -> str | None:
     file = folder / written.file
     if not file.is_file():
         return "is missing"
-    if _sha256(file) != written.sha256:
+    if sha256_of(file) != written.sha256:
         return "was changed"
     rows = int(totals_of_file(file)["rows"])
     return f"has {rows} rows, the manifest says {written.rows}" if rows != written.rows else None

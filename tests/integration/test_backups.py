@@ -274,7 +274,7 @@ from panpan.cli import backups as commands
 settings = commands.load_settings(home=Path(sys.argv[1]))
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 where = sys.argv[2]
-if where in ("sync_folder", "write_manifest"):
+if where in ("sync_path", "write_manifest"):
     setattr(create, where, die)
 def step(text):
     if text.startswith(where): die()
@@ -282,7 +282,7 @@ create.create(settings, commands.ingredients(settings), step)
 """
 
 
-@pytest.mark.parametrize("where", ["dumping", "packing", "write_manifest", "sync_folder"])
+@pytest.mark.parametrize("where", ["dumping", "packing", "write_manifest", "sync_path"])
 def test_killed_while_making_leaves_nothing(home: Settings, where: str) -> None:
     before = sets.set_folders(home.backup_sets)
 

@@ -172,7 +172,7 @@ def test_rows_without_anything_that_were_records_once_are_no_fault(
     warehouse: Settings, deliver: Deliver, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as before:
-        before.setattr(documents, "_filled_rows", lambda *_: None)
+        before.setattr(documents, "filled_rows", lambda *_: None)
         deliver("pos", HEADER + "," * 12 + "\n" + LATER)
         run(warehouse)
     assert ask("select count(*) from ops.rejects where resolved_at is null") == [(1,)]

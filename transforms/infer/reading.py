@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from panpan.errors import ContractError, DocumentRefused
-from transforms.documents import HEADER_ROWS
+from transforms.documents import HEADER_ROWS, filled_rows
 from transforms.infer.columns import Column
 from transforms.workbook import as_csv, is_workbook
 
@@ -367,18 +366,9 @@ def _parse(text: str, layout: _Layout, path: Path) -> tuple[pa.Table, int]:
             cause=str(error).splitlines()[0][:160],
             next="look for a quotation mark that is never closed",
         ) from None
-    return _filled_rows(table.unify_dictionaries().combine_chunks()), skipped
-
-
-def _filled_rows(table: pa.Table) -> pa.Table:
-    """Without the rows that have nothing in any cell, as ingest passes over them."""
-    empty = np.ones(table.num_rows, dtype=bool)
-    for column in table.columns:
-        for values in column.chunks:
-            empty &= values.indices.to_numpy() == values.dictionary.index("").as_py()
-        if not empty.any():
-            return table
-    return table.filter(pa.array(~empty))
+    table = table.unify_dictionaries().combine_chunks()
+    filled = filled_rows(table)
+    return table if filled is None else table.filter(filled), skipped
 
 
 def _columns_of(table: pa.Table) -> list[Column]:
